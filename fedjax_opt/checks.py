@@ -87,6 +87,17 @@ def positive_integer(value: Any, name: str) -> None:
         raise ValueError(f"{name} must be at least 1, got {value}")
 
 
+def counts(user: str, **named: Any) -> None:
+    """Refuses Python numbers that are not 1, 2, ...; arrays and tracers pass.
+
+    Raises:
+      ValueError: naming the first that is none.
+    """
+    for name, value in named.items():
+        if isinstance(value, int | float) and not (value >= 1 and value == int(value)):
+            raise ValueError(f"{user} needs {name} to be 1, 2, ..., got {value}")
+
+
 def in_unit_interval(
     value: Any, name: str, *, zero: bool = True, one: bool = True
 ) -> None:

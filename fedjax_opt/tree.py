@@ -57,6 +57,32 @@ def select(condition, a: Tree, b: Tree) -> Tree:
     return jax.tree.map(lambda x, y: jnp.where(condition, x, y), a, b)
 
 
+def with_rows(a: Tree, num_rows: int) -> Tree:
+    """A table [num_rows, ...] with `a` in every row."""
+    return jax.tree.map(lambda x: jnp.broadcast_to(x, (num_rows, *x.shape)), a)
+
+
+def row(table: Tree, index) -> Tree:
+    """One row of a table."""
+    return jax.tree.map(lambda t: t[index], table)
+
+
+def set_row(table: Tree, index, new: Tree, *, after: Tree) -> Tree:
+    """The table [n, ...] with `new` in a row whose old value went into `after`.
+
+    In a loop a CPU copies the whole table unless what is written depends on what
+    became of the old value: 738 µs against 5 µs for 1000 x 1729 numbers. Hence the
+    `where`, which always takes `new`.
+
+    Args:
+      index: of the row, never negative.
+      after: like `new`, computed from the old value.
+    """
+    return jax.tree.map(
+        lambda t, x, y: t.at[index].set(jnp.where(index >= 0, x, y)), table, new, after
+    )
+
+
 def leaf_names(a: Tree) -> list[str]:
     """A readable name of each leaf, in order."""
     paths, _ = jax.tree_util.tree_flatten_with_path(a)

@@ -155,9 +155,29 @@ class Estimator(optax.GradientTransformationExtraArgs):
 
 
 class TwoPointEstimator(Estimator):
-    """An estimator whose `update` needs `previous_grads=`."""
+    """An estimator whose `update` needs `previous_grads=`.
+
+    Where a schedule has jobs of both kinds, the replay also tells it `full=`: True if
+    this batch holds single gradients, whose `previous_grads` are zero.
+    """
 
     points: ClassVar[int] = 2
+
+
+class Accumulator(NamedTuple):
+    """What the server makes of gradients that arrive one by one.
+
+    The weighted sum of a batch needs none; these are the tables with a row per worker.
+
+    Attributes:
+      init: (params, num_workers) -> state.
+      update: (grad, worker, weight, stepping, state) -> (estimate, state), called with
+        every gradient that is used; `stepping` says whether the server steps now, and
+        only then is the estimate read.
+    """
+
+    init: Callable[..., Any]
+    update: Callable[..., Any]
 
 
 # ---------------------------------------------------------------- time
@@ -172,11 +192,14 @@ class ComputeTime(NamedTuple):
         The key belongs to this (worker, job).
       lower_bound: [n] seconds per gradient that no job can beat; inf for the dead.
       mean: [n] expected seconds per gradient, or None where unknown.
+      cdf: (seconds [n]) -> [n], the probability that a job of one gradient of worker
+        i takes at most so long; None where unknown.
     """
 
     sample: Callable[..., Array]
     lower_bound: Array
     mean: Array | None
+    cdf: Callable[..., Array] | None = None
 
 
 class Link(NamedTuple):
@@ -203,10 +226,13 @@ class Event(NamedTuple):
       accepted: is the gradient used?
       weight: its weight in the server's accumulator.
       step: 0: the model stays; otherwise the server steps now, and its update is
-        multiplied by this.
-      work: gradients that the job computed.
+        multiplied by this. It may step where no gradient was accepted: then the batch
+        is what came before, possibly nothing.
+      work: gradients that the job computed; 0 for a job that was given up, which sends
+        nothing.
       kind: which computation: 0 one gradient, 1 a pair on one sample.
       busy: workers that were computing in the interval that ends with this event.
+      sample: index of the component where the schedule chooses it, else -1.
     """
 
     time: Any
@@ -220,21 +246,29 @@ class Event(NamedTuple):
     work: Any
     kind: Any
     busy: Any
+    sample: Any
 
 
 class Schedule(NamedTuple):
     """Who works when; pure timing logic. A pytree.
 
     Attributes:
-      init: (key, compute_time) -> clock state.
+      init: (key, compute_time, num_components) -> clock state; `num_components` is
+        the m of a finite sum, None where the problem is none.
       next: (clock, compute_time, feedback) -> (Event, clock), one arrival.
-        `feedback` is None for rules that do not look at numbers.
       possible: (alive [n]) -> can the model ever step with these workers alive?
+      weigh: (events) -> events, on the host: fills weights that are known only when a
+        batch closes. None where `next` knows them.
+      feedback: (params, point) -> number, for rules that look at numbers: `next` is
+        then given a function worker -> feedback(xᵏ, the point of its running job).
+        None for the others, whose clock runs before the numbers.
     """
 
     init: Callable[..., Any]
     next: Callable[..., Any]
     possible: Callable[..., Any]
+    weigh: Callable[..., Any] | None = None
+    feedback: Callable[..., Any] | None = None
 
 
 # ---------------------------------------------------------------- problems, methods
@@ -255,6 +289,9 @@ class Problem(NamedTuple):
       metrics: {name: (data, params) -> number}.
       constants: what is known: smoothness, strong_convexity, variance (E|noise|² of
         one gradient), f_star, x_star.
+      num_components: m where f = (1/m) Σⱼ fⱼ and every worker can evaluate every ∇fⱼ;
+        None for other problems.
+      component: (data, j) -> the sample with which `grad` gives ∇fⱼ; None likewise.
     """
 
     data: Tree
@@ -265,6 +302,8 @@ class Problem(NamedTuple):
     num_workers: int | None
     metrics: Mapping[str, Callable[..., Array]]
     constants: Mapping[str, Any]
+    num_components: int | None = None
+    component: Callable[..., Any] | None = None
 
 
 @jax.tree_util.register_dataclass
@@ -278,7 +317,14 @@ class Method:
       estimator: () -> Estimator, from raw gradients to an estimate: on each worker
         where there is a mechanism, on the mean of the batch otherwise.
       mechanism: () -> Mechanism, or None where gradients are sent as they are.
+      accumulator: () -> Accumulator, or None for the weighted sum of a batch.
+      eval_params: (optimizer state, params) -> the point that workers are sent; None
+        where that is the model itself.
+      read: (key, ring, version, updates) -> the point at which a gradient is taken,
+        put together from the last versions; `ring` has them on a leading axis, version
+        v at v modulo its length. None where a job has one version.
       full_gradients: workers compute their full local gradients, without noise.
+      components: gradients are those of the components that the schedule names.
       label: name in tables and plots.
     """
 
@@ -286,5 +332,9 @@ class Method:
     optimizer: Callable[[], optax.GradientTransformation]
     estimator: Callable[[], Estimator]
     mechanism: Callable[[], Mechanism] | None = None
+    accumulator: Callable[[], Accumulator] | None = None
+    eval_params: Callable[..., Tree] | None = None
+    read: Callable[..., Tree] | None = None
     full_gradients: bool = dataclasses.field(default=False, metadata={"static": True})
+    components: bool = dataclasses.field(default=False, metadata={"static": True})
     label: str = dataclasses.field(default="", metadata={"static": True})

@@ -13,6 +13,8 @@ import jax.numpy as jnp
 from .. import keys
 from ..types import ComputeTime, Event
 
+UNIFORM = 1  # folded into the key of a job, whose own draw is its duration
+
 
 class Cluster(NamedTuple):
     """The state of the clock.
@@ -34,11 +36,11 @@ class Cluster(NamedTuple):
     updates: Any
 
 
-def start(key, compute_time: ComputeTime) -> Cluster:
-    """All workers start a job of one gradient at version 0, time 0."""
+def idle(key, compute_time: ComputeTime) -> Cluster:
+    """Nobody has a job yet; version 0, time 0."""
     (num_workers,) = jnp.shape(compute_time.lower_bound)
     zeros = jnp.zeros(num_workers, jnp.int32)
-    idle = Cluster(
+    return Cluster(
         key=key,
         time=jnp.zeros((), jnp.float64),
         finish=jnp.full(num_workers, jnp.inf, jnp.float64),
@@ -46,7 +48,13 @@ def start(key, compute_time: ComputeTime) -> Cluster:
         job=zeros - 1,
         updates=jnp.zeros((), jnp.int32),
     )
-    return assign_where(idle, jnp.ones(num_workers, bool), compute_time)
+
+
+def start(key, compute_time: ComputeTime, num_components=None) -> Cluster:
+    """All workers start a job of one gradient at version 0, time 0."""
+    del num_components
+    everybody = jnp.ones(jnp.shape(compute_time.lower_bound), bool)
+    return assign_where(idle(key, compute_time), everybody, compute_time)
 
 
 def arrival(cluster: Cluster) -> Event:
@@ -69,6 +77,7 @@ def arrival(cluster: Cluster) -> Event:
         work=jnp.int32(1),
         kind=jnp.int32(0),
         busy=jnp.sum(jnp.isfinite(cluster.finish), dtype=jnp.int32),
+        sample=jnp.int32(-1),
     )
 
 
@@ -114,9 +123,40 @@ def assign_where(
     )
 
 
+def restart(
+    cluster: Cluster,
+    worker,
+    compute_time: ComputeTime,
+    stop: bool,
+    stepped,
+    work: Any = 1,
+) -> Cluster:
+    """`worker` starts its next job; with `stop`, if the model has `stepped`, all do."""
+
+    def one():
+        return assign(cluster, worker, compute_time, work)
+
+    def everybody():
+        chosen = jnp.ones_like(cluster.finish, bool)
+        return assign_where(cluster, chosen, compute_time, work)
+
+    return jax.lax.cond(stepped, everybody, one) if stop else one()
+
+
 def rest(cluster: Cluster, worker) -> Cluster:
     """`worker` has no job until it is assigned one."""
     return cluster._replace(finish=cluster.finish.at[worker].set(jnp.inf))
+
+
+def server_key(cluster: Cluster, index):
+    """The key of the server's `index`-th draw: coins, permutations."""
+    return keys.of_job(cluster.key, cluster.finish.shape[0], index)
+
+
+def job_uniform(cluster: Cluster, worker, job):
+    """A number in [0, 1) of this job, independent of its duration."""
+    key = jax.random.fold_in(keys.of_job(cluster.key, worker, job), UNIFORM)
+    return jax.random.uniform(key, dtype=jnp.float64)
 
 
 def any_alive(alive):

@@ -25,7 +25,7 @@ def fastest(schedule: Schedule, count) -> Schedule:
 
     Args:
       schedule: one that does not wait for every worker.
-      count: m >= 1.
+      count: m >= 1; or a function of the means [n] that gives it.
 
     Raises:
       ValueError: if the schedule waits for every worker, or when used, if the compute
@@ -40,22 +40,23 @@ def fastest(schedule: Schedule, count) -> Schedule:
         )
     if isinstance(count, (int, float)) and not count >= 1:
         raise ValueError(f"fastest needs at least 1 worker, got count={count}")
-    return Schedule(
-        Partial(_init, schedule.init, count),
-        Partial(_next, schedule.next),
-        schedule.possible,
+    return schedule._replace(
+        init=Partial(_init, schedule.init, count), next=Partial(_next, schedule.next)
     )
 
 
-def _init(init, count, key, compute_time):
+def _init(init, count, key, compute_time, num_components):
     if compute_time.mean is None:
         raise ValueError(
             "the fastest workers are unknown: these compute times have no mean; "
             "give ComputeTime(..., mean=[seconds per worker])"
         )
+    if callable(count):
+        count = count(compute_time.mean)
     order = jnp.argsort(compute_time.mean, stable=True)
     works = jnp.zeros(order.shape, bool).at[order].set(jnp.arange(order.size) < count)
-    return FastestState(works, init(key, _among(works, compute_time)))
+    clock = init(key, _among(works, compute_time), num_components)
+    return FastestState(works, clock)
 
 
 def _next(next_, state, compute_time, feedback):

@@ -2,10 +2,10 @@
 
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 from jax.tree_util import Partial
 
+from .. import checks
 from ..static import bind
 from ..types import Schedule
 from . import cluster
@@ -40,12 +40,7 @@ def rennala(
     """
     if first_batch_size is None:
         first_batch_size = batch_size
-    for name, size in (
-        ("batch_size", batch_size),
-        ("first_batch_size", first_batch_size),
-    ):
-        if isinstance(size, (int, float)) and not (size >= 1 and size == int(size)):
-            raise ValueError(f"rennala needs {name} to be 1, 2, ..., got {size}")
+    checks.counts("rennala", batch_size=batch_size, first_batch_size=first_batch_size)
     return Schedule(
         Partial(_init),
         Partial(bind(_next, stop, pairs), batch_size, first_batch_size),
@@ -53,7 +48,8 @@ def rennala(
     )
 
 
-def _init(key, compute_time):
+def _init(key, compute_time, num_components):
+    del num_components
     return RennalaState(cluster.start(key, compute_time), jnp.zeros((), jnp.int32))
 
 
@@ -73,15 +69,7 @@ def _next(stop, pairs, batch_size, first_batch_size, clock, compute_time, feedba
     )
     workers = cluster.advance(workers, event)
     work = _work(pairs, workers.updates)
-
-    def restart_one():
-        return cluster.assign(workers, event.worker, compute_time, work)
-
-    def restart_all():
-        everybody = jnp.ones_like(workers.finish, bool)
-        return cluster.assign_where(workers, everybody, compute_time, work)
-
-    workers = jax.lax.cond(full, restart_all, restart_one) if stop else restart_one()
+    workers = cluster.restart(workers, event.worker, compute_time, stop, full, work)
     return event, RennalaState(workers, jnp.where(full, 0, collected))
 
 

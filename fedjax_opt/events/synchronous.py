@@ -28,7 +28,8 @@ def synchronous() -> Schedule:
     return Schedule(Partial(_init), Partial(_next), Partial(cluster.all_alive))
 
 
-def _init(key, compute_time):
+def _init(key, compute_time, num_components):
+    del num_components
     return SynchronousState(cluster.start(key, compute_time), jnp.zeros((), jnp.int32))
 
 

@@ -15,6 +15,7 @@ UNITS = {
     "worker_seconds": "worker-seconds",
     "gradients_computed": "gradients computed",
     "gradients_used": "gradients used",
+    "gradients_discarded": "gradients thrown away",
     "bits_up": "bits, workers to server",
     "bits_down": "bits, server to workers",
     "loss": "loss",

@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..simulate import cost
-from ..simulate.numbers import numbers, split_problem
+from ..simulate.interleaved import clocks_with_numbers
+from ..simulate.numbers import numbers, split_problem, without_schedule
 from ..simulate.stream import capacities, round_streams, streams
 from ..simulate.trace import (
     arrivals_until,
@@ -15,6 +16,7 @@ from ..simulate.trace import (
     check_outermost,
     check_workers,
     clocks,
+    weighed,
 )
 from ..timing import fixed, with_link
 from ..types import ComputeTime, Event, Link, Method, Problem
@@ -98,21 +100,28 @@ def execute(
     )
     method = methods[0]
     clock_keys, number_keys = jax.vmap(jax.random.split, out_axes=1)(jnp.stack(keys))
-    which, distinct = _distinct([m.schedule for m in methods], keys)
+    looks_at_numbers = method.schedule.feedback is not None
+    which, distinct = _distinct(
+        methods if looks_at_numbers else [m.schedule for m in methods], keys
+    )
     events = _events(
-        [methods[i].schedule for i in distinct],
-        clock_keys[np.array(distinct)],
-        compute_time,
+        [methods[i] for i in distinct],
+        problem,
+        (clock_keys[np.array(distinct)], number_keys[np.array(distinct)]),
         horizon,
+        num_workers,
+        compute_time,
     )
     records = [_records(e, horizon, method.label) for e in events]
     cuts = list(zip(events, [r.updates for r in records], strict=True))
 
-    shape = capacities(cuts, method.estimator().points)
+    shape = capacities(
+        cuts, method.estimator().points, one_by_one=method.accumulator is not None
+    )
     stream = streams(cuts, shape) if mechanism is None else round_streams(cuts)
     functions, start = split_problem(problem)
     params, columns = numbers(
-        _stack([_without_schedule(m) for m in methods]),
+        _stack([without_schedule(m) for m in methods]),
         stream,
         np.array(which, np.int32),
         number_keys,
@@ -126,17 +135,16 @@ def execute(
     order = ["loss", "grad_norm_sq", "distance_sq", *problem.metrics]
     columns = {n: np.asarray(columns[n], np.float64) for n in order if n in columns}
     accounts = [_accounts(e, r, bits) for e, r in zip(events, records, strict=True)]
-    return [
-        Trace(
-            columns=_padded(
-                accounts[which[i]] | {name: c[i] for name, c in columns.items()},
-                records[which[i]],
-            ),
-            params=jax.tree.map(lambda x, i=i: x[i], params),
-            label=m.label,
+
+    def trace(i):
+        own = accounts[which[i]] | {name: c[i] for name, c in columns.items()}
+        return Trace(
+            columns=_padded(_with_discarded(own), records[which[i]]),
+            params=jax.tree.map(lambda x: x[i], params),
+            label=methods[i].label,
         )
-        for i, m in enumerate(methods)
-    ]
+
+    return [trace(i) for i in range(len(methods))]
 
 
 def prepare(methods, problem, keys, horizon, num_workers, compute_time, link):
@@ -178,8 +186,10 @@ class Records(NamedTuple):
     rows: int
 
 
-def _events(schedules, clock_keys, compute_time, horizon: Horizon) -> list[Event]:
-    """The events of each schedule, up to the horizon."""
+def _events(
+    methods, problem, keys, horizon: Horizon, num_workers, compute_time
+) -> list[Event]:
+    """The events of each method, up to the horizon; keys of clocks and of numbers."""
     num_updates, until = horizon.num_updates, horizon.until
 
     def enough(events):
@@ -194,18 +204,28 @@ def _events(schedules, clock_keys, compute_time, horizon: Horizon) -> list[Event
     if until is not None:
         arrivals = arrivals_until(compute_time, until)
         expected = min(arrivals, expected or arrivals)
-    compute_times = _stack([compute_time] * len(schedules))
-    stacked = clocks(
-        _stack(schedules), compute_times, clock_keys, enough=enough, expected=expected
-    )
-    horizon_time = np.inf if until is None else until
-    return [
-        jax.tree.map(lambda x, keep=keep: x[keep], event)
-        for event in (
-            jax.tree.map(lambda x, i=i: x[i], stacked) for i in range(len(schedules))
+    compute_times = _stack([compute_time] * len(methods))
+    until_when = {"enough": enough, "expected": expected}
+    if methods[0].schedule.feedback is None:
+        stacked = clocks(
+            _stack([m.schedule for m in methods]),
+            compute_times,
+            keys[0],
+            problem.num_components,
+            **until_when,
         )
-        for keep in [np.isfinite(event.time) & (event.time <= horizon_time)]
-    ]
+    else:
+        stacked = clocks_with_numbers(
+            _stack(methods), compute_times, keys, problem, num_workers, **until_when
+        )
+    horizon_time = np.inf if until is None else until
+
+    def of_run(i):
+        event = jax.tree.map(lambda x: x[i], stacked)
+        happens = np.isfinite(event.time) & (event.time <= horizon_time)
+        return weighed(methods[i].schedule, jax.tree.map(lambda x: x[happens], event))
+
+    return [of_run(i) for i in range(len(methods))]
 
 
 def _records(events: Event, horizon: Horizon, label: str) -> Records:
@@ -233,6 +253,12 @@ def _accounts(events: Event, records: Records, bits: dict[str, int]):
     columns = {"update": records.updates[:-1], "time": records.times}
     columns |= cost.accounts(events, records.events, records.times, **bits)
     return columns
+
+
+def _with_discarded(columns):
+    """Adds the gradients that were computed and thrown away."""
+    discarded = columns["gradients_computed"] - columns["gradients_used"]
+    return columns | {"gradients_discarded": discarded}
 
 
 def _padded(columns, records: Records) -> dict[str, np.ndarray]:
@@ -264,6 +290,7 @@ def _check(methods, problem, keys, horizon, num_workers, compute_time, link):
         raise ValueError(f"record_every must be at least 1, got {horizon.record_every}")
     for key in keys:
         check_key(key)
+    _check_components(methods[0], problem)
     alive = np.isfinite(compute_time.lower_bound)
     for method in methods:
         if not bool(method.schedule.possible(alive)):
@@ -274,32 +301,42 @@ def _check(methods, problem, keys, horizon, num_workers, compute_time, link):
                 f"{', '.join(map(str, dead[:5]))}{', ...' if len(dead) > 5 else ''}); "
                 "give them finite times, or choose a method that does not need them"
             )
+    _check_schedule(methods[0].schedule, compute_time, problem, keys[0])
     return compute_time
 
 
-def _distinct(schedules, keys):
-    """Which of the distinct (schedule, key) pairs each run has, and their indices."""
+def _check_components(method: Method, problem: Problem) -> None:
+    """Refuses a method of finite sums where the problem is none."""
+    if method.components and problem.component is None:
+        raise ValueError(
+            f"{method.label or 'the method'} needs a finite sum whose every component "
+            "any worker can evaluate: a problem of rows (from_loss, logistic, "
+            "classifier) that are not split between workers"
+        )
+
+
+def _check_schedule(schedule, compute_time, problem, key) -> None:
+    """Lets a schedule refuse a cluster of which it must know more."""
+    with jax.enable_x64(True):
+        jax.eval_shape(
+            lambda *clock: schedule.init(*clock, problem.num_components),
+            key,
+            compute_time,
+        )
+
+
+def _distinct(clocks, keys):
+    """Which of the distinct (clock, key) pairs each run has, and their indices."""
     seen: dict[tuple, int] = {}
     which, distinct = [], []
-    for i, (schedule, key) in enumerate(zip(schedules, keys, strict=True)):
-        leaves, structure = jax.tree.flatten((schedule, jax.random.key_data(key)))
+    for i, (clock, key) in enumerate(zip(clocks, keys, strict=True)):
+        leaves, structure = jax.tree.flatten((clock, jax.random.key_data(key)))
         identity = (structure, *(np.asarray(leaf).tobytes() for leaf in leaves))
         if identity not in seen:
             seen[identity] = len(distinct)
             distinct.append(i)
         which.append(seen[identity])
     return which, distinct
-
-
-def _without_schedule(method: Method) -> Method:
-    """The part of a method that the numbers read."""
-    return Method(
-        schedule=(),  # pyright: ignore[reportArgumentType]
-        optimizer=method.optimizer,
-        estimator=method.estimator,
-        mechanism=method.mechanism,
-        full_gradients=method.full_gradients,
-    )
 
 
 def _stack(trees):

@@ -53,7 +53,8 @@ def from_loss(
 
     Every worker weighs the same in f, however many rows it holds. A stochastic
     gradient is ∇loss on rows drawn uniformly, with replacement, from the worker's
-    own: an unbiased estimate of ∇fᵢ.
+    own: an unbiased estimate of ∇fᵢ. Without a split f is also the finite sum of the
+    losses of its rows, which methods of that kind pick one by one.
 
     Args:
       loss: (params, batch) -> the mean over the batch's rows of a number per row; a
@@ -97,6 +98,8 @@ def from_loss(
             name: bind(_metric, metric) for name, metric in (metrics or {}).items()
         },
         constants=dict(constants or {}),
+        num_components=num_rows if split is None else None,
+        component=_component if split is None else None,
     )
 
 
@@ -134,6 +137,12 @@ def _draw(size, key, data, worker):
     width = data.indices.shape[1]
     count = width if data.counts is None else data.counts[worker]
     return data.indices[worker, jax.random.randint(key, (size,), 0, count, jnp.int32)]
+
+
+def _component(data, index):
+    """The sample that holds one row alone."""
+    del data
+    return index[None]
 
 
 def _gradient(loss, data, params, worker, sample):

@@ -43,18 +43,20 @@ def accounts(
 
     Returns:
       Cumulative columns. Every arrival sends its message, also one that is ignored;
-      an interrupted job sends nothing and counts no gradient, but its seconds were
-      spent. The model goes down to a worker that starts at a point it does not hold;
-      to several at once it is one broadcast, counted once. Everybody holds x⁰.
+      a job that is interrupted or given up sends nothing and counts no gradient, but
+      its seconds were spent. The model goes down to a worker that starts at a point it
+      does not hold; to several at once it is one broadcast, counted once. Everybody
+      holds x⁰.
     """
     arrived = np.isfinite(events.time)
     updates = np.cumsum(events.step != 0)
+    sent_up = arrived & (events.work > 0)
     sent_down = arrived & (updates != events.version)
     return {
         "worker_seconds": _worker_seconds(events, times),
         "gradients_computed": _running(np.where(arrived, events.work, 0))[rows],
         "gradients_used": _running(np.where(events.accepted, events.work, 0))[rows],
-        "bits_up": _running(arrived.astype(np.int64))[rows] * bits_up,
+        "bits_up": _running(sent_up.astype(np.int64))[rows] * bits_up,
         "bits_down": _running(sent_down.astype(np.int64))[rows] * bits_down,
     }
 

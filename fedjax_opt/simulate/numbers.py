@@ -1,5 +1,6 @@
 """The numbers: one compiled program for a stack of runs, fed by their streams."""
 
+import dataclasses
 import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -27,6 +28,7 @@ class Functions(NamedTuple):
     loss: Callable[..., Any]
     draw: Callable[..., Any] | None
     grad: Callable[..., Any]
+    component: Callable[..., Any] | None
     metrics: tuple[tuple[str, Callable[..., Any]], ...]
 
 
@@ -47,7 +49,11 @@ class Start(NamedTuple):
 def split_problem(problem: Problem) -> tuple[Functions, Start]:
     """A problem as its static functions and its arrays."""
     functions = Functions(
-        problem.loss, problem.draw, problem.grad, tuple(problem.metrics.items())
+        problem.loss,
+        problem.draw,
+        problem.grad,
+        problem.component,
+        tuple(problem.metrics.items()),
     )
     x_star = problem.constants.get("x_star")
     return functions, Start(problem.init, problem.data, x_star)
@@ -91,10 +97,10 @@ def numbers(
     def one(run):
         method, which, key = run
         stream = jax.tree.map(lambda x: x[which], streams)
-        method = _in_dtype_of(start.params, method)
+        method = in_dtype_of(start.params, method)
         if method.mechanism is None:
             state, advance = replay(
-                method, functions, start.data, start.params, key, shape
+                method, functions, start.data, start.params, key, num_workers, shape
             )
         else:
             state, advance = rounds(
@@ -168,8 +174,13 @@ def measure(functions: Functions, start: Start, params) -> dict[str, jax.Array]:
     }
 
 
-def _in_dtype_of(params, method):
-    """Numbers of a method in the dtype of the parameters, so that neither widens."""
+def without_schedule(method: Method) -> Method:
+    """The part of a method that the numbers read."""
+    return dataclasses.replace(method, schedule=(), label="")  # pyright: ignore
+
+
+def in_dtype_of(params, method):
+    """A method's numbers in the dtype of the parameters, so that neither widens."""
     dtype = jnp.result_type(*jax.tree.leaves(params))
     return jax.tree.map(
         lambda x: x.astype(dtype) if jnp.issubdtype(x.dtype, jnp.floating) else x,

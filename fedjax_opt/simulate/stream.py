@@ -25,7 +25,10 @@ RING, RING_FACTOR = 16, 4
 
 
 class Rows(NamedTuple):
-    """The gradients that are used, in order of arrival; fields as in `Event`."""
+    """The gradients that are used, in order of arrival; fields as in `Event`.
+
+    A row of weight 0 is a step without a gradient of its own.
+    """
 
     worker: Any
     job: Any
@@ -33,6 +36,7 @@ class Rows(NamedTuple):
     weight: Any
     step: Any
     kind: Any
+    sample: Any
 
 
 class Blocks(NamedTuple):
@@ -40,8 +44,8 @@ class Blocks(NamedTuple):
 
     Attributes:
       start, length: which rows.
-      batched: all rows belong to one update, and the block is full: the gradients are
-        evaluated in one call. Otherwise one by one.
+      batched: all rows belong to one update, the block is full, and each row has its
+        gradient: they are evaluated in one call. Otherwise one by one.
     """
 
     start: Any
@@ -71,21 +75,27 @@ class Capacities(NamedTuple):
     Attributes:
       ring: models kept; 1 if only the current one is read.
       block: rows in a block.
-      every_row_steps: is each row an update of its own? Otherwise full blocks of one
-        update are evaluated in one call.
+      every_row_steps: is each row an update of its own?
+      one_by_one: is every gradient handled alone? Otherwise full blocks of one update
+        are evaluated in one call.
+      empty: are there rows without a gradient?
     """
 
     ring: int
     block: int
     every_row_steps: bool
+    one_by_one: bool
+    empty: bool
 
 
-def capacities(runs: list[tuple[Event, np.ndarray]], points: int) -> Capacities:
+def capacities(
+    runs: list[tuple[Event, np.ndarray]], points: int, one_by_one: bool = False
+) -> Capacities:
     """What a stack of runs needs. A run is its events and its records.
 
     Records are the numbers of updates done at the rows of the trace, ascending.
     """
-    delay, segment, every_row_steps = 0, 1, True
+    delay, segment, every_row_steps, empty = 0, 1, True, False
     for events, records in runs:
         rows, rows_until = used_rows(events, records)
         if len(rows.worker) == 0:
@@ -93,10 +103,13 @@ def capacities(runs: list[tuple[Event, np.ndarray]], points: int) -> Capacities:
         delay = max(delay, int((_step_of(rows_until) - rows.version).max()))
         segment = max(segment, int(np.diff(rows_until[records], prepend=0).max()))
         every_row_steps &= bool((rows.step != 0).all())
+        empty |= bool((rows.weight == 0).any())
+    one_by_one |= every_row_steps
     ring = 1 if delay + points == 1 else _rounded(delay + points, RING, RING_FACTOR)
     # Samples drawn beyond the next row of the trace are drawn in vain.
     drawn = min(DRAWN, power_of_two(segment))
-    return Capacities(ring, drawn if every_row_steps else BATCHED, every_row_steps)
+    block = drawn if one_by_one else BATCHED
+    return Capacities(ring, block, every_row_steps, one_by_one, empty)
 
 
 def streams(runs: list[tuple[Event, np.ndarray]], shape: Capacities) -> Stream:
@@ -120,7 +133,7 @@ def round_streams(runs: list[tuple[Event, np.ndarray]]) -> Stream:
 
 
 def used_rows(events: Event, records: np.ndarray) -> tuple[Rows, np.ndarray]:
-    """The accepted rows up to the last record, and how many there are per update.
+    """The rows that are used up to the last record, and how many there are per update.
 
     Returns:
       rows; rows_until [updates + 1]: how many rows the first u updates use.
@@ -128,7 +141,7 @@ def used_rows(events: Event, records: np.ndarray) -> tuple[Rows, np.ndarray]:
     updates = int(records[-1]) if len(records) else 0
     steps = np.flatnonzero(events.step)[:updates]
     end = steps[-1] + 1 if updates else 0
-    used = np.flatnonzero(events.accepted[:end])
+    used = np.flatnonzero(events.accepted[:end] | (events.step[:end] != 0))
     rows = Rows(*(np.asarray(getattr(events, name))[used] for name in Rows._fields))
     rows_until = np.concatenate([[0], np.searchsorted(used, steps, side="right")])
     return rows, rows_until
@@ -154,7 +167,7 @@ def _step_of(rows_until):
 def _stream(events: Event, records: np.ndarray, shape: Capacities) -> Stream:
     rows, rows_until = used_rows(events, records)
     ends = rows_until[np.r_[0, records]]
-    cuts = ends if shape.every_row_steps else rows_until
+    cuts = ends if shape.one_by_one else rows_until
     lengths = np.diff(cuts)
     pieces = -(-lengths // shape.block)
     index_within = np.arange(pieces.sum()) - np.repeat(
@@ -162,7 +175,11 @@ def _stream(events: Event, records: np.ndarray, shape: Capacities) -> Stream:
     )
     start = np.repeat(cuts[:-1], pieces) + shape.block * index_within
     length = np.minimum(shape.block, np.repeat(cuts[1:], pieces) - start)
-    blocks = Blocks(start, length, length == shape.block)
+    batched = length == shape.block
+    if shape.empty:
+        gaps = np.concatenate([[0], np.cumsum(rows.weight == 0)])
+        batched &= gaps[start + length] == gaps[start]
+    blocks = Blocks(start, length, batched)
     bounds = np.searchsorted(start, ends)
     return Stream(rows, blocks, bounds, np.ones(len(records), bool))
 

@@ -26,6 +26,7 @@ def trace(
     key,
     num_events: int | None = None,
     until: float | None = None,
+    num_components: int | None = None,
 ) -> Event:
     """The events of a schedule on a cluster.
 
@@ -37,10 +38,15 @@ def trace(
       num_events: exactly so many rows; when nobody can arrive any more the rest have
         time inf and are not accepted.
       until: all events up to this time, inclusive, in simulated seconds.
+      num_components: m, for the schedules of finite sums.
 
     Returns:
       An `Event` of NumPy arrays, one row per arrival at the server in order of time,
-      ignored ones included, interrupted jobs not.
+      ignored ones included, interrupted jobs not. A job that its worker gave up has a
+      row too, with work 0.
+
+    Raises:
+      ValueError: if the schedule looks at numbers: `fo.run` has them.
     """
     if (num_events is None) == (until is None):
         raise ValueError("trace needs either num_events= or until=")
@@ -51,6 +57,11 @@ def trace(
     check_outermost("trace", schedule, compute_time, key)
     check_key(key)
     check_workers(compute_time, num_workers)
+    if schedule.feedback is not None:
+        raise ValueError(
+            "this schedule looks at the model before it accepts a gradient, so it has "
+            "no clock of its own: use fo.run"
+        )
 
     def enough(events):
         if until is None:
@@ -62,38 +73,62 @@ def trace(
         lambda x: np.asarray(x)[None], (schedule, compute_time)
     )
     events = clocks(
-        schedules, compute_times, key[None], enough=enough, expected=expected
+        schedules,
+        compute_times,
+        key[None],
+        num_components,
+        enough=enough,
+        expected=expected,
     )
     events = jax.tree.map(lambda x: x[0], events)
     rows = slice(num_events) if until is None else events.time <= until
-    return jax.tree.map(lambda x: x[rows], events)
+    return weighed(schedule, jax.tree.map(lambda x: x[rows], events))
 
 
-def clocks(schedules, compute_times, keys, *, enough, expected) -> Event:
+def weighed(schedule: Schedule, events: Event) -> Event:
+    """The events of one run with all their weights."""
+    return events if schedule.weigh is None else schedule.weigh(events)
+
+
+def clocks(
+    schedules, compute_times, keys, num_components, *, enough, expected
+) -> Event:
     """Runs a stack of clocks, in chunks, until `enough(events)`.
 
     Args:
       schedules, compute_times, keys: pytrees whose leaves have a leading axis S.
+      num_components: m of a finite sum, or None.
       enough: called with the events so far, NumPy arrays [S, rows].
       expected: a guess of the number of rows.
 
     Returns:
       Events as NumPy arrays [S, rows].
     """
-    chunks, rows = [], 0
     with jax.enable_x64(True):
-        state = _start(schedules, compute_times, keys)
+        state = _start(schedules, compute_times, keys, num_components)
+
+    def advance(state, length):
+        return _advance(schedules, compute_times, state, length)
+
+    num_workers = compute_times.lower_bound.shape[-1]
+    return chunks(state, advance, num_workers, enough=enough, expected=expected)
+
+
+def chunks(state, advance, num_workers: int, *, enough, expected) -> Event:
+    """Events as NumPy arrays [S, rows], from `advance(state, length)`, as `clocks`."""
+    pieces, rows = [], 0
+    with jax.enable_x64(True):
         while True:
             long = max(expected, rows) > 8 * SHORT_CHUNK
             length = LONG_CHUNK if long else SHORT_CHUNK
-            state, chunk = _advance(schedules, compute_times, state, length)
-            chunks.append(jax.tree.map(np.asarray, chunk))
-            events = jax.tree.map(lambda *x: np.concatenate(x, axis=1), *chunks)
+            state, piece = advance(state, length)
+            pieces.append(jax.tree.map(np.asarray, piece))
+            events = jax.tree.map(lambda *x: np.concatenate(x, axis=1), *pieces)
             rows += length
             if enough(events):
                 return events
             if rows > expected:
-                _check_time_advances(events.time, compute_times.lower_bound.shape[-1])
+                _check_time_advances(events.time, num_workers)
 
 
 def arrivals_until(compute_time: ComputeTime, until: float) -> int:
@@ -144,11 +179,11 @@ def _check_time_advances(time, num_workers):
         )
 
 
-@jax.jit
-def _start(schedules, compute_times, keys):
+@functools.partial(jax.jit, static_argnames="num_components")
+def _start(schedules, compute_times, keys, num_components):
     def one(clock):
         schedule, compute_time, key = clock
-        return schedule.init(key, compute_time)
+        return schedule.init(key, compute_time, num_components)
 
     return jax.lax.map(one, (schedules, compute_times, keys))
 
