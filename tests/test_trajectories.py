@@ -1,9 +1,4 @@
-"""50 updates of every recipe against independent NumPy loops, in float64.
-
-Heterogeneous quadratics on a matrix-shaped parameter, noise on every stochastic
-gradient. The random numbers are drawn beforehand from the documented keys and handed
-to the reference as tables.
-"""
+"""50 updates of every recipe against independent NumPy loops, in float64."""
 
 import functools
 
@@ -14,6 +9,18 @@ import optax
 import pytest
 from jax.tree_util import Partial
 from reference import trajectories
+from trajectory import (
+    COMPUTE_TIME,
+    DURATIONS,
+    UPDATES,
+    X0,
+    D,
+    N,
+    durations,
+    full_gradient,
+    measured,
+    noisy_gradient,
+)
 
 from fedjax_opt import (
     compressors,
@@ -23,108 +30,10 @@ from fedjax_opt import (
     keys,
     mechanisms,
     methods,
-    run,
     simulate,
 )
 from fedjax_opt.static import constant
-from fedjax_opt.types import ComputeTime, Method, Problem
-
-N, SHAPE, JOBS, UPDATES = 6, (3, 2), 2000, 50
-D = SHAPE[0] * SHAPE[1]
-
-
-def _make_data():
-    rng = np.random.default_rng(7)
-    factors = rng.normal(size=(N, D, D))
-    matrices = factors @ factors.transpose(0, 2, 1) / D + 0.3 * np.eye(D)
-    return matrices, rng.normal(size=(N, D))
-
-
-MATRICES, VECTORS = _make_data()
-X0 = np.arange(D, dtype=float).reshape(SHAPE) / D
-# Job durations: workers of very different speed, different for every job.
-DURATIONS = np.random.default_rng(3).uniform(0.7, 1.3, (N, JOBS)) * np.array(
-    [[1.0], [1.4], [2.3], [4.1], [9.7], [23.0]]
-)
-
-
-def _loss(data, x):
-    x = x.ravel()
-    return jnp.mean(jax.vmap(lambda a, b: x @ a @ x / 2 - b @ x)(*data))
-
-
-def _draw(key, data, worker):
-    return 0.1 * jax.random.normal(key, SHAPE)
-
-
-def _grad(data, x, worker, sample):
-    matrices, vectors = data
-    full = (matrices[worker] @ x.ravel() - vectors[worker]).reshape(SHAPE)
-    return full if sample is None else full + sample
-
-
-def _coordinate(index, data, x):
-    return x.ravel()[index]
-
-
-# The coordinates of the point are metrics, so that a trace holds the trajectory.
-PROBLEM = Problem(
-    data=(jnp.asarray(MATRICES), jnp.asarray(VECTORS)),
-    init=jnp.asarray(X0),
-    loss=_loss,
-    draw=_draw,
-    grad=_grad,
-    num_workers=N,
-    metrics={f"x{i}": functools.partial(_coordinate, i) for i in range(D)},
-    constants={},
-)
-
-
-def _table_seconds(table, key, worker, job, now, work):
-    return table[worker, job] * work
-
-
-COMPUTE_TIME = ComputeTime(
-    Partial(_table_seconds, DURATIONS), np.zeros(N), DURATIONS.mean(axis=1)
-)
-
-
-def durations(worker, job, work):
-    return DURATIONS[worker, job] * work
-
-
-def noisy_gradient(sample_key):
-    """gradient(worker, x, job) with the noise of the job, drawn beforehand."""
-
-    @jax.jit
-    def table():
-        def noise(worker, job):
-            return _draw(keys.of_job(sample_key, worker, job), None, worker)
-
-        return jax.vmap(lambda i: jax.vmap(lambda j: noise(i, j))(jnp.arange(JOBS)))(
-            jnp.arange(N)
-        )
-
-    noise = np.asarray(table())
-    return lambda worker, x, job: full_gradient(worker, x) + noise[worker, job]
-
-
-def full_gradient(worker, x, job=None):
-    return (MATRICES[worker] @ x.ravel() - VECTORS[worker]).reshape(SHAPE)
-
-
-def measured(method, key, num_updates=UPDATES):
-    trace = run(
-        method,
-        PROBLEM,
-        num_workers=N,
-        key=key,
-        compute_time=COMPUTE_TIME,
-        num_updates=num_updates,
-    )
-    iterates = np.stack([trace.columns[f"x{i}"] for i in range(D)], axis=-1)
-    return iterates.reshape(-1, *SHAPE), trace
-
+from fedjax_opt.types import Method
 
 RINGMASTER = {"delay_threshold": 5}
 SPECTRAL = geometry.spectral(kernel="svd")

@@ -1,9 +1,8 @@
 """Schedules, and what the plain-Python event loops say of them: facts, no logic."""
 
-from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
 
+from contracts.schedule_case import Case
 from reference import clock
 
 from fedjax_opt import events
@@ -11,38 +10,10 @@ from fedjax_opt import events
 INF = float("inf")
 
 
-def everybody(alive):
-    return alive
-
-
-class Case(NamedTuple):
-    """One schedule, for any number n of workers.
-
-    Attributes:
-      make: (n) -> Schedule.
-      other: (n) -> a Schedule that differs in numbers only.
-      reference: (durations, means, n, num_events) -> rows.
-      numbers: (n) -> what can be swept.
-      pair_work: gradients in a job that starts after the first step.
-      late: uses gradients with delays of three and more.
-      rejects: some gradients that arrive are not used.
-      interrupts: some jobs never arrive.
-      busy: (alive workers) -> how many of them compute; None if that varies.
-    """
-
-    make: Callable[[int], Any]
-    other: Callable[[int], Any]
-    reference: Callable[..., list[clock.Row]]
-    numbers: Callable[[int], list]
-    pair_work: int = 1
-    late: bool = False
-    rejects: bool = False
-    interrupts: bool = False
-    busy: Callable[[int], int] | None = everybody
-
-
-def ignoring_means(loop):
-    return lambda durations, means, n, num_events: loop(durations, n, num_events)
+def loop(reference, **options):
+    return lambda given: reference(
+        given.durations, given.n, given.num_events, **options
+    )
 
 
 def batch_size(n):
@@ -53,8 +24,8 @@ def rennala(n, factor=1, **options):
     return events.rennala(batch_size=factor * batch_size(n), **options)
 
 
-def rennala_reference(durations, means, n, num_events, **options):
-    return clock.rennala(durations, n, num_events, batch_size=batch_size(n), **options)
+def rennala_reference(given, **options):
+    return loop(clock.rennala, batch_size=batch_size(given.n), **options)(given)
 
 
 def long_start(n, factor=1, **options):
@@ -62,9 +33,9 @@ def long_start(n, factor=1, **options):
     return rennala(n, factor, first_batch_size=2 * batch_size(n), pairs=True, **options)
 
 
-def long_start_reference(durations, means, n, num_events, **options):
-    options |= {"first_batch_size": 2 * batch_size(n), "work": 2}
-    return rennala_reference(durations, means, n, num_events, **options)
+def long_start_reference(given, **options):
+    options |= {"first_batch_size": 2 * batch_size(given.n), "work": 2}
+    return rennala_reference(given, **options)
 
 
 def threshold(n):
@@ -76,49 +47,52 @@ def ringmaster(limit, **options):
 
 
 def ringmaster_reference(limit, **options):
-    return lambda durations, means, n, num_events: clock.ringmaster(
-        durations, n, num_events, delay_threshold=limit(n), **options
-    )
+    return lambda given: loop(
+        clock.ringmaster, delay_threshold=limit(given.n), **options
+    )(given)
 
 
-def two_fastest(durations, means, n, num_events):
+def fastest_reference(given):
+    return clock.hero(given.durations, given.means, given.n, given.num_events)
+
+
+def two_fastest(given):
     """Asynchronous SGD in which all but two never finish."""
-    slow = sorted(range(n), key=lambda i: (means[i], i))[2:]
-    return clock.asgd(
-        lambda worker, job, work: (
-            INF if worker in slow else durations(worker, job, work)
-        ),
-        n,
-        num_events,
-    )
+    slow = sorted(range(given.n), key=lambda i: (given.means[i], i))[2:]
+
+    def durations(worker, job, work):
+        return INF if worker in slow else given.durations(worker, job, work)
+
+    return clock.asgd(durations, given.n, given.num_events)
 
 
 CASES = {
     "synchronous": Case(
         lambda n: events.synchronous(),
         lambda n: events.synchronous(),
-        ignoring_means(clock.synchronous),
+        loop(clock.synchronous),
         lambda n: [],
         busy=None,
+        needs_all=True,
     ),
     "asgd": Case(
         lambda n: events.asgd(),
         lambda n: events.asgd(),
-        ignoring_means(clock.asgd),
+        loop(clock.asgd),
         lambda n: [],
         late=True,
     ),
     "delay-adaptive asgd": Case(
         lambda n: events.delay_adaptive_asgd(),
         lambda n: events.delay_adaptive_asgd(),
-        ignoring_means(clock.delay_adaptive_asgd),
+        loop(clock.delay_adaptive_asgd),
         lambda n: [],
         late=True,
     ),
     "fastest worker": Case(
         lambda n: events.fastest(events.asgd(), 1),
         lambda n: events.fastest(events.asgd(), 2),
-        clock.hero,
+        fastest_reference,
         lambda n: [1],
         busy=lambda alive: 1,
     ),
@@ -148,7 +122,6 @@ CASES = {
         partial(long_start, factor=2),
         partial(long_start_reference, stop=False),
         lambda n: [batch_size(n), 2 * batch_size(n)],
-        pair_work=2,
         rejects=True,
     ),
     "rennala of pairs, stop": Case(
@@ -156,7 +129,6 @@ CASES = {
         partial(long_start, factor=2, stop=True),
         partial(long_start_reference, stop=True),
         lambda n: [batch_size(n), 2 * batch_size(n)],
-        pair_work=2,
         interrupts=True,
     ),
     "ringmaster": Case(

@@ -25,6 +25,9 @@ class Row(NamedTuple):
       accepted: whether the server uses the gradient.
       weight: factor of the gradient in the server's accumulator; 0 if not accepted.
       step: multiplier of the update made at this arrival; 0 if the model stays.
+      work: gradients that the job computed.
+      kind: 0 for single gradients, 1 for pairs on one sample.
+      sample: index of the data where the method chooses it, else -1.
     """
 
     time: float
@@ -35,6 +38,9 @@ class Row(NamedTuple):
     accepted: bool
     weight: float
     step: float
+    work: int = 1
+    kind: int = 0
+    sample: int = -1
 
 
 def synchronous(durations, num_workers, num_events):
@@ -123,8 +129,20 @@ def rennala(
         count += fresh
         full = count == needed
         weight = 1 / needed if fresh else 0.0
+        cost = work if version[i] else 1
         rows.append(
-            Row(time, i, job[i], version[i], delay, fresh, weight, 1.0 if full else 0.0)
+            Row(
+                time=time,
+                worker=i,
+                job=job[i],
+                version=version[i],
+                delay=delay,
+                accepted=fresh,
+                weight=weight,
+                step=1.0 if full else 0.0,
+                work=cost,
+                kind=cost - 1,
+            )
         )
         restarting = [i]
         if full:

@@ -1,0 +1,3 @@
+"""Cases of schedules: finite_sum."""
+
+CASES = {}

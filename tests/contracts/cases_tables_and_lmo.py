@@ -1,0 +1,3 @@
+"""Cases of schedules: tables_and_lmo."""
+
+CASES = {}
