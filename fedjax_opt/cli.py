@@ -78,6 +78,10 @@ def show_theory(
     smoothness: Annotated[float, typer.Option(help="L.")] = 1,
     initial_gap: Annotated[float, typer.Option(help="Δ = f(x⁰) − f*.")] = 1,
     accuracy: Annotated[float, typer.Option(help="ε, for E|∇f|² <= ε.")] = 1,
+    components: Annotated[
+        int | None,
+        typer.Option(help="Number of components; adds the methods for finite sums."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Time complexities, lower bounds and prescribed parameters for a cluster.
@@ -90,6 +94,8 @@ def show_theory(
         smoothness=smoothness,
         initial_gap=initial_gap,
         accuracy=accuracy,
+        num_components=components,
+        every_method=True,
     )
     _print_rows([row._asdict() for row in rows], as_json)
 

@@ -7,6 +7,7 @@ import jax
 Key = Any  # a typed key array of `jax.random.key`
 
 SERVER = -1
+SERVER_DRAWS = 2**31 - 1  # stands for a worker where the server draws from job keys
 
 
 class Keys(NamedTuple):

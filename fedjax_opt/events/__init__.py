@@ -1,11 +1,30 @@
 """Schedules: who works when, whose gradient counts, and when the model steps."""
 
 from .asgd import asgd as asgd
+from .asgrad import asgrad as asgrad
+from .ata import ata as ata
 from .delay_adaptive import delay_adaptive_asgd as delay_adaptive_asgd
+from .delayed import delayed as delayed
 from .fastest import fastest as fastest
+from .freya import freya as freya
+from .hero_gd import hero_gd as hero_gd
+from .hogwild import hogwild as hogwild
+from .hogwild import read_coordinates as read_coordinates
 from .ia2sgd import ia2sgd as ia2sgd
+from .koloskova import koloskova_asgd as koloskova_asgd
 from .malenia import malenia as malenia
+from .mindflayer import mindflayer as mindflayer
+from .naive_optimal import naive_optimal_asgd as naive_optimal_asgd
+from .optimal_allocation import optimal_allocation as optimal_allocation
 from .picky import picky as picky
 from .rennala import rennala as rennala
+from .rescaled import rescaled_asgd as rescaled_asgd
+from .ringleader import ringleader as ringleader
 from .ringmaster import ringmaster as ringmaster
+from .ringmaster_agnostic import ringmaster_agnostic as ringmaster_agnostic
+from .soviet import soviet_gd as soviet_gd
+from .soviet import soviet_page as soviet_page
 from .synchronous import synchronous as synchronous
+from .uniform_allocation import uniform_allocation as uniform_allocation
+from .vecna import vecna as vecna
+from .with_components import with_components as with_components

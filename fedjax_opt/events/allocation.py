@@ -210,7 +210,7 @@ def _sample(state: AllocationState, worker, job):
     if state.plan.first is None:
         return jnp.int32(-1)
     place = state.plan.tasks[worker] - state.left[worker]
-    uniform = cluster.job_uniform(state.cluster, worker, job)
+    uniform = cluster.job_uniform(state.cluster.key, worker, job)
     drawn = jnp.floor(uniform * state.components).astype(jnp.int32)
     first = state.plan.first[worker]
     return jnp.where(first < 0, drawn, first + place)

@@ -150,12 +150,16 @@ def rest(cluster: Cluster, worker) -> Cluster:
 
 def server_key(cluster: Cluster, index):
     """The key of the server's `index`-th draw: coins, permutations."""
-    return keys.of_job(cluster.key, cluster.finish.shape[0], index)
+    return keys.of_job(cluster.key, keys.SERVER_DRAWS, index)
 
 
-def job_uniform(cluster: Cluster, worker, job):
-    """A number in [0, 1) of this job, independent of its duration."""
-    key = jax.random.fold_in(keys.of_job(cluster.key, worker, job), UNIFORM)
+def job_uniform(key, worker, job):
+    """A number in [0, 1) of this job, independent of its duration.
+
+    Args:
+      key: of the cluster.
+    """
+    key = jax.random.fold_in(keys.of_job(key, worker, job), UNIFORM)
     return jax.random.uniform(key, dtype=jnp.float64)
 
 

@@ -28,4 +28,4 @@ def _plan(batch_size, key, history, compute_time):
     (num_workers,) = history.counts.shape
     place = jnp.argsort(jax.random.permutation(key, num_workers))
     tasks = batch_size // num_workers + (place < batch_size % num_workers)
-    return Plan(tasks, 1 / batch_size, jnp.inf)
+    return Plan(tasks, 1 / jnp.float64(batch_size), jnp.inf)

@@ -294,15 +294,23 @@ def _check(methods, problem, keys, horizon, num_workers, compute_time, link):
     alive = np.isfinite(compute_time.lower_bound)
     for method in methods:
         if not bool(method.schedule.possible(alive)):
-            dead = np.flatnonzero(~alive)
             raise ValueError(
-                f"{method.label or 'the method'} can never make a step: "
-                f"{len(dead)} of {num_workers} workers are dead (worker "
-                f"{', '.join(map(str, dead[:5]))}{', ...' if len(dead) > 5 else ''}); "
-                "give them finite times, or choose a method that does not need them"
+                f"{method.label or 'the method'} can never make a step: {_dead(alive)}"
             )
     _check_schedule(methods[0].schedule, compute_time, problem, keys[0])
     return compute_time
+
+
+def _dead(alive: np.ndarray) -> str:
+    """Who is dead, and what to do about it."""
+    dead = np.flatnonzero(~alive)
+    if not len(dead):
+        return f"it waits for more results than {len(alive)} workers ever have at once"
+    return (
+        f"{len(dead)} of {len(alive)} workers are dead (worker "
+        f"{', '.join(map(str, dead[:5]))}{', ...' if len(dead) > 5 else ''}); "
+        "give them finite times, or choose a method that does not need them"
+    )
 
 
 def _check_components(method: Method, problem: Problem) -> None:

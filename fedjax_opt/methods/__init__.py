@@ -1,16 +1,36 @@
 """Named methods: compositions of parts, without mathematics of their own."""
 
+from .accelerated_rennala_sgd import accelerated_rennala_sgd as accelerated_rennala_sgd
 from .asgd import asgd as asgd
+from .asgrad import asgrad as asgrad
+from .ata import ata as ata
 from .delay_adaptive_asgd import delay_adaptive_asgd as delay_adaptive_asgd
+from .delay_adaptive_lmo import delay_adaptive_lmo as delay_adaptive_lmo
+from .delayed_sgd import delayed_sgd as delayed_sgd
 from .diana_gd import diana_gd as diana_gd
 from .ef21_gd import ef21_gd as ef21_gd
 from .ef21_muon import ef21_muon as ef21_muon
+from .freya_page import freya_page as freya_page
+from .freya_sgd import freya_sgd as freya_sgd
+from .gta import gta as gta
+from .hero_gd import hero_gd as hero_gd
 from .hero_sgd import hero_sgd as hero_sgd
+from .hogwild import hogwild as hogwild
 from .ia2sgd import ia2sgd as ia2sgd
 from .malenia_sgd import malenia_sgd as malenia_sgd
+from .mindflayer_sgd import mindflayer_sgd as mindflayer_sgd
 from .minibatch_sgd import minibatch_sgd as minibatch_sgd
+from .naive_optimal_asgd import naive_optimal_asgd as naive_optimal_asgd
+from .ofta import ofta as ofta
 from .picky_sgd import picky_sgd as picky_sgd
+from .rennala_lmo import rennala_lmo as rennala_lmo
 from .rennala_mvr import rennala_mvr as rennala_mvr
 from .rennala_sgd import rennala_sgd as rennala_sgd
+from .rescaled_asgd import rescaled_asgd as rescaled_asgd
+from .ringleader_asgd import ringleader_asgd as ringleader_asgd
 from .ringmaster_asgd import ringmaster_asgd as ringmaster_asgd
 from .ringmaster_lmo import ringmaster_lmo as ringmaster_lmo
+from .soviet_gd import soviet_gd as soviet_gd
+from .soviet_page import soviet_page as soviet_page
+from .uta import uta as uta
+from .vecna_sgd import vecna_sgd as vecna_sgd

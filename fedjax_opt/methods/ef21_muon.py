@@ -4,7 +4,6 @@ import optax
 from jax.tree_util import Partial
 
 from .. import events, mechanisms, transforms
-from ..geometry import l2, matrices, spectral
 from ..static import bind, constant
 from ..types import (
     Compressor,
@@ -41,13 +40,11 @@ def ef21_muon(
 
     Reference: Gruntkowska, Gaponov, Tovmasyan, Richtárik (2025). arXiv:2510.00643.
     """
-    if geometry is None:
-        geometry = matrices(spectral(), l2())
     return Method(
         schedule=events.synchronous(),
         estimator=Partial(_momentum, momentum),
         mechanism=Partial(constant(mechanisms.ef21(compressor))),
-        optimizer=Partial(bind(_lmo, geometry), step_size),
+        optimizer=Partial(bind(transforms.lmo_step, geometry), step_size),
         label="ef21_muon",
     )
 
@@ -55,9 +52,3 @@ def ef21_muon(
 def _momentum(momentum):
     average = transforms.momentum(momentum, from_first=True)
     return Estimator(*optax.with_extra_args_support(average))
-
-
-def _lmo(geometry, step_size):
-    return optax.chain(
-        transforms.scale_by_lmo(geometry), optax.scale_by_learning_rate(step_size)
-    )

@@ -2,25 +2,49 @@
 
 import difflib
 import functools
+import inspect
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from ..compressors import rand_k, top_k
 from ..types import Method
+from .accelerated_rennala_sgd import accelerated_rennala_sgd
 from .asgd import asgd
+from .asgrad import asgrad
+from .ata import ata
 from .delay_adaptive_asgd import delay_adaptive_asgd
+from .delay_adaptive_lmo import delay_adaptive_lmo
+from .delayed_sgd import delayed_sgd
 from .diana_gd import diana_gd
 from .ef21_gd import ef21_gd
 from .ef21_muon import ef21_muon
+from .freya_page import freya_page
+from .freya_sgd import freya_sgd
+from .gta import gta
+from .hero_gd import hero_gd
 from .hero_sgd import hero_sgd
+from .hogwild import hogwild
+from .ia2sgd import ia2sgd
+from .malenia_sgd import malenia_sgd
+from .mindflayer_sgd import mindflayer_sgd
 from .minibatch_sgd import minibatch_sgd
+from .naive_optimal_asgd import naive_optimal_asgd
+from .ofta import ofta
+from .picky_sgd import picky_sgd
+from .rennala_lmo import rennala_lmo
 from .rennala_mvr import rennala_mvr
 from .rennala_sgd import rennala_sgd
+from .rescaled_asgd import rescaled_asgd
+from .ringleader_asgd import ringleader_asgd
 from .ringmaster_asgd import ringmaster_asgd
 from .ringmaster_lmo import ringmaster_lmo
+from .soviet_gd import soviet_gd
+from .soviet_page import soviet_page
+from .uta import uta
+from .vecna_sgd import vecna_sgd
 
-Axes = dict[str, list[int]]
+Axes = dict[str, list]
 
 
 class Entry(NamedTuple):
@@ -48,8 +72,24 @@ class Entry(NamedTuple):
         return functools.partial(self.make, **self.options)
 
     def grid(self, step_sizes: Iterable[float], num_workers: int) -> dict[str, list]:
-        """The axes of a sweep, the step size first."""
-        return {"step_size": list(step_sizes), **self.axes(num_workers)}
+        """The axes of a sweep, the step size first; what is an option is not tuned."""
+        axes = {"step_size": list(step_sizes), **self.axes(num_workers)}
+        return {name: axes[name] for name in axes if name not in self.options}
+
+    def with_options(self, options: Mapping[str, Any]) -> "Entry":
+        """The entry with more keywords fixed.
+
+        Raises:
+          ValueError: for one that the recipe does not have.
+        """
+        keywords = inspect.signature(self.make).parameters
+        for name in options:
+            if name not in keywords:
+                raise ValueError(
+                    f"{self.make.__name__} has no option {name!r}; it has "
+                    f"{', '.join(keywords)}"
+                )
+        return self._replace(options=dict(self.options) | dict(options))
 
 
 def over_batch_sizes(num_workers: int) -> Axes:
@@ -62,6 +102,23 @@ def over_delay_thresholds(num_workers: int) -> Axes:
     return {"delay_threshold": _sizes(num_workers)}
 
 
+def over_noise_ratios(num_workers: int) -> Axes:
+    """Ratios σ²/ε to try; with so many workers a mean gradient has variance ε."""
+    return {"noise_ratio": _sizes(num_workers)}
+
+
+def over_trials(num_workers: int) -> Axes:
+    """Trials per worker to try."""
+    del num_workers
+    return {"trials": [1, 2, 4]}
+
+
+def over_radii(num_workers: int) -> Axes:
+    """Distances to try, in units of the parameters."""
+    del num_workers
+    return {"radius": [0.1, 0.3, 1.0]}
+
+
 def _sizes(num_workers: int) -> list[int]:
     """n^¼, n^½ and n^¾, rounded: 3, 10 and 32 for a hundred workers."""
     return sorted({round(num_workers ** (power / 4)) for power in (1, 2, 3)})
@@ -72,24 +129,16 @@ METHODS: Mapping[str, Entry] = MappingProxyType(
         "minibatch_sgd": Entry(
             minibatch_sgd, "Minibatch SGD", "2305.12387", "synchronous"
         ),
-        "hero_sgd": Entry(hero_sgd, "Hero SGD", "2305.12387", "single worker"),
-        "asgd": Entry(asgd, "Asynchronous SGD", "2206.07638", "asynchronous"),
-        "delay_adaptive_asgd": Entry(
-            delay_adaptive_asgd,
-            "Delay-adaptive asynchronous SGD",
-            "2206.07638",
-            "asynchronous",
-        ),
-        "ringmaster_asgd": Entry(
-            ringmaster_asgd,
-            "Ringmaster ASGD",
-            "2501.16168",
-            "asynchronous",
-            axes=over_delay_thresholds,
-        ),
         "rennala_sgd": Entry(
             rennala_sgd,
             "Rennala SGD",
+            "2305.12387",
+            "batch collector",
+            axes=over_batch_sizes,
+        ),
+        "accelerated_rennala_sgd": Entry(
+            accelerated_rennala_sgd,
+            "Accelerated Rennala SGD",
             "2305.12387",
             "batch collector",
             axes=over_batch_sizes,
@@ -101,12 +150,110 @@ METHODS: Mapping[str, Entry] = MappingProxyType(
             "batch collector",
             axes=over_batch_sizes,
         ),
+        "malenia_sgd": Entry(
+            malenia_sgd,
+            "Malenia SGD",
+            "2305.12387",
+            "batch collector",
+            axes=over_batch_sizes,
+        ),
+        "mindflayer_sgd": Entry(
+            mindflayer_sgd,
+            "MindFlayer SGD",
+            "2410.04285",
+            "batch collector",
+            axes=over_batch_sizes,
+        ),
+        "vecna_sgd": Entry(
+            vecna_sgd, "Vecna SGD", "2410.04285", "batch collector", axes=over_trials
+        ),
+        "ata": Entry(
+            ata,
+            "ATA, adaptive task allocation",
+            "2502.00775",
+            "batch collector",
+            axes=over_batch_sizes,
+        ),
+        "gta": Entry(
+            gta,
+            "GTA, greedy task allocation",
+            "2502.00775",
+            "batch collector",
+            axes=over_batch_sizes,
+        ),
+        "ofta": Entry(
+            ofta,
+            "OFTA, optimal fixed task allocation",
+            "2502.00775",
+            "batch collector",
+            axes=over_batch_sizes,
+        ),
+        "uta": Entry(
+            uta,
+            "UTA, uniform task allocation",
+            "2502.00775",
+            "batch collector",
+            axes=over_batch_sizes,
+        ),
+        "hero_sgd": Entry(hero_sgd, "Hero SGD", "2305.12387", "single worker"),
+        "asgd": Entry(asgd, "Asynchronous SGD", "2206.07638", "asynchronous"),
+        "delay_adaptive_asgd": Entry(
+            delay_adaptive_asgd,
+            "Delay-adaptive asynchronous SGD",
+            "2206.07638",
+            "asynchronous",
+        ),
+        "picky_sgd": Entry(
+            picky_sgd, "Picky SGD", "2106.10344", "asynchronous", axes=over_radii
+        ),
+        "ringmaster_asgd": Entry(
+            ringmaster_asgd,
+            "Ringmaster ASGD",
+            "2501.16168",
+            "asynchronous",
+            axes=over_delay_thresholds,
+        ),
+        "naive_optimal_asgd": Entry(
+            naive_optimal_asgd,
+            "Naive Optimal ASGD",
+            "2501.16168",
+            "asynchronous",
+            axes=over_noise_ratios,
+        ),
+        "ringleader_asgd": Entry(
+            ringleader_asgd, "Ringleader ASGD", "2509.22860", "asynchronous"
+        ),
+        "ia2sgd": Entry(ia2sgd, "IA²SGD", "2509.22860", "asynchronous"),
+        "rescaled_asgd": Entry(
+            rescaled_asgd, "Rescaled ASGD", "2605.13434", "asynchronous"
+        ),
+        "asgrad": Entry(asgrad, "AsGrad, shuffled", "2310.20452", "asynchronous"),
+        "delayed_sgd": Entry(
+            delayed_sgd,
+            "SGD with gradients 10 steps old",
+            "1806.10188",
+            "asynchronous",
+            options={"delay": 10},
+        ),
+        "hogwild": Entry(
+            hogwild,
+            "Hogwild, reads up to 10 steps old",
+            "1802.03801",
+            "asynchronous",
+            options={"max_delay": 10},
+        ),
         "ringmaster_lmo": Entry(
             ringmaster_lmo,
             "Ringmaster LMO",
             "2605.18174",
             "LMO",
             axes=over_delay_thresholds,
+        ),
+        "rennala_lmo": Entry(
+            rennala_lmo, "Rennala LMO", "2605.18174", "LMO", axes=over_batch_sizes
+        ),
+        "delay_adaptive_lmo": Entry(
+            delay_adaptive_lmo, "Delay-adaptive LMO", "2605.18174", "LMO"
         ),
         "ef21_muon": Entry(
             ef21_muon,
@@ -115,6 +262,13 @@ METHODS: Mapping[str, Entry] = MappingProxyType(
             "LMO",
             options={"compressor": top_k(fraction=0.05)},
         ),
+        "freya_page": Entry(freya_page, "Freya PAGE", "2405.15545", "finite sum"),
+        "freya_sgd": Entry(
+            freya_sgd, "Freya SGD", "2405.15545", "finite sum", axes=over_batch_sizes
+        ),
+        "soviet_page": Entry(soviet_page, "Soviet PAGE", "2405.15545", "finite sum"),
+        "soviet_gd": Entry(soviet_gd, "Soviet GD", "2405.15545", "finite sum"),
+        "hero_gd": Entry(hero_gd, "Hero GD", "2405.15545", "finite sum"),
         "ef21_gd": Entry(
             ef21_gd,
             "EF21, full gradients, Top-5 %",
@@ -136,19 +290,44 @@ METHODS: Mapping[str, Entry] = MappingProxyType(
 def lookup(names: Iterable[str]) -> dict[str, Entry]:
     """The entries of these names, in this order.
 
+    Args:
+      names: of methods, with options behind colons where one differs from the
+        recipe's defaults: "rennala_sgd", "rennala_sgd:stop=true:batch_size=10".
+
     Raises:
-      ValueError: for an unknown name, a repeated one, or none at all.
+      ValueError: for an unknown name or option, a repeated one, or none at all.
     """
     names = list(names)
     if not names:
         raise ValueError(f"no method given: choose from {', '.join(METHODS)}")
     for name in names:
-        if name not in METHODS:
-            close = difflib.get_close_matches(name, METHODS)
-            meant = f"did you mean {' or '.join(close)}? " if close else ""
-            raise ValueError(
-                f"unknown method {name!r}; {meant}The methods are {', '.join(METHODS)}"
-            )
         if names.count(name) > 1:
             raise ValueError(f"method {name!r} is given twice: leave one out")
-    return {name: METHODS[name] for name in names}
+    return {name: _entry(*name.split(":")) for name in names}
+
+
+def _entry(name: str, *options: str) -> Entry:
+    if name not in METHODS:
+        close = difflib.get_close_matches(name, METHODS)
+        meant = f"did you mean {' or '.join(close)}? " if close else ""
+        raise ValueError(
+            f"unknown method {name!r}; {meant}The methods are {', '.join(METHODS)}"
+        )
+    pairs = [option.partition("=") for option in options]
+    for option, (keyword, _, value) in zip(options, pairs, strict=True):
+        if not (keyword and value):
+            raise ValueError(f"{name}: write {option!r} as option=value")
+    return METHODS[name].with_options({key: _value(text) for key, _, text in pairs})
+
+
+def _value(text: str) -> bool | int | float | str | None:
+    """What is meant by the value of an option: true, none, 3, 0.5, or a word."""
+    words = {"true": True, "false": False, "none": None}
+    if text.lower() in words:
+        return words[text.lower()]
+    for number in (int, float):
+        try:
+            return number(text)
+        except ValueError:
+            pass
+    return text

@@ -100,10 +100,12 @@ def capacities(
         rows, rows_until = used_rows(events, records)
         if len(rows.worker) == 0:
             continue
-        delay = max(delay, int((_step_of(rows_until) - rows.version).max()))
+        read = rows.weight != 0
+        delays = (_step_of(rows_until) - rows.version)[read]
+        delay = max(delay, int(delays.max(initial=0)))
         segment = max(segment, int(np.diff(rows_until[records], prepend=0).max()))
         every_row_steps &= bool((rows.step != 0).all())
-        empty |= bool((rows.weight == 0).any())
+        empty |= not read.all()
     one_by_one |= every_row_steps
     ring = 1 if delay + points == 1 else _rounded(delay + points, RING, RING_FACTOR)
     # Samples drawn beyond the next row of the trace are drawn in vain.

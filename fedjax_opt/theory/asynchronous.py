@@ -48,10 +48,11 @@ def sgd(smoothness, variance, *, accuracy, initial_gap=None) -> SGDParameters:
 
     Reference: arXiv:2305.12387 (classical theorem, constants read).
     """
-    smooth, s = _smoothness_and_noise(smoothness, variance, accuracy)
+    smooth = inputs.positive("smoothness", smoothness)
+    s = inputs.noise_ratio(variance, accuracy)
     step_size = 1 / (2 * smooth * max(1.0, s))
     return SGDParameters(
-        step_size, _num_updates(8 + 8 * s, smooth, initial_gap, accuracy)
+        step_size, inputs.num_updates(8 + 8 * s, smooth, initial_gap, accuracy)
     )
 
 
@@ -68,7 +69,8 @@ def rennala(smoothness, variance, *, accuracy, initial_gap=None) -> BatchParamet
 
     Reference: arXiv:2305.12387 (S read; γ read in the authors' code; 24 known).
     """
-    smooth, s = _smoothness_and_noise(smoothness, variance, accuracy)
+    smooth = inputs.positive("smoothness", smoothness)
+    s = inputs.noise_ratio(variance, accuracy)
     return _batch_parameters(
         smooth, s, max(inputs.round_up(s), 1), initial_gap, accuracy
     )
@@ -90,9 +92,50 @@ def malenia(
 
     Reference: arXiv:2305.12387 (S read; γ and 24 known).
     """
-    smooth, s = _smoothness_and_noise(smoothness, variance, accuracy)
+    smooth = inputs.positive("smoothness", smoothness)
+    s = inputs.noise_ratio(variance, accuracy)
     batch_size = max(inputs.round_up(s), inputs.count("num_workers", num_workers))
     return _batch_parameters(smooth, s, batch_size, initial_gap, accuracy)
+
+
+def rennala_half_step(
+    smoothness, variance, *, accuracy, initial_gap=None
+) -> BatchParameters:
+    """Rennala SGD with a step size that no longer depends on the noise.
+
+        S = max {⌈σ²/ε⌉, 1},    γ = 1/(2L),    K >= 16 LΔ/ε
+
+    Args:
+      smoothness: L.
+      variance: σ² of one gradient.
+      accuracy: ε.
+      initial_gap: Δ.
+
+    Reference: arXiv:2405.16218, without communication (read).
+    """
+    batch_size = max(inputs.round_up(inputs.noise_ratio(variance, accuracy)), 1)
+    return _half_step(smoothness, batch_size, initial_gap, accuracy)
+
+
+def malenia_half_step(
+    smoothness, variance, *, accuracy, num_workers, initial_gap=None
+) -> BatchParameters:
+    """Malenia SGD with a step size that no longer depends on the noise.
+
+        S = max {⌈σ²/ε⌉, n},    γ = 1/(2L),    K >= 16 LΔ/ε
+
+    Args:
+      smoothness: L of f, the mean of the workers' functions.
+      variance: σ² of one gradient of one worker.
+      accuracy: ε.
+      num_workers: n.
+      initial_gap: Δ.
+
+    Reference: arXiv:2405.16218, without communication (read).
+    """
+    fewest = inputs.count("num_workers", num_workers)
+    batch_size = max(inputs.round_up(inputs.noise_ratio(variance, accuracy)), fewest)
+    return _half_step(smoothness, batch_size, initial_gap, accuracy)
 
 
 def ringmaster(smoothness, variance, *, accuracy, initial_gap=None) -> DelayParameters:
@@ -110,21 +153,13 @@ def ringmaster(smoothness, variance, *, accuracy, initial_gap=None) -> DelayPara
     Reference: arXiv:2501.16168 (known, and consistent with the theorem on delayed
     SGD that was read).
     """
-    smooth, s = _smoothness_and_noise(smoothness, variance, accuracy)
+    smooth = inputs.positive("smoothness", smoothness)
+    s = inputs.noise_ratio(variance, accuracy)
     threshold = max(inputs.round_up(s), 1)
     step_size = 1 / (2 * smooth * max(threshold, 2 * s))
     factor = 8 * threshold + 16 * s
     return DelayParameters(
-        step_size, threshold, _num_updates(factor, smooth, initial_gap, accuracy)
-    )
-
-
-def _smoothness_and_noise(smoothness, variance, accuracy) -> tuple[float, float]:
-    """L and s = σ²/ε, checked."""
-    noise = inputs.nonnegative("variance", variance)
-    return (
-        inputs.positive("smoothness", smoothness),
-        noise / inputs.positive("accuracy", accuracy),
+        step_size, threshold, inputs.num_updates(factor, smooth, initial_gap, accuracy)
     )
 
 
@@ -133,13 +168,12 @@ def _batch_parameters(
 ) -> BatchParameters:
     """γ = min {1/L, S/(2Ls)} and K = 24 LΔ/ε."""
     step_size = 1 / (smoothness * max(1.0, 2 * s / batch_size))
-    num_updates = _num_updates(24, smoothness, initial_gap, accuracy)
+    num_updates = inputs.num_updates(24, smoothness, initial_gap, accuracy)
     return BatchParameters(step_size, batch_size, num_updates)
 
 
-def _num_updates(factor: float, smoothness: float, initial_gap, accuracy) -> int | None:
-    """⌈factor · LΔ/ε⌉, or None where Δ is not known."""
-    if initial_gap is None:
-        return None
-    gap = inputs.nonnegative("initial_gap", initial_gap)
-    return inputs.round_up(factor * smoothness * gap / float(accuracy))
+def _half_step(smoothness, batch_size: int, initial_gap, accuracy) -> BatchParameters:
+    """γ = 1/(2L) and K = 16 LΔ/ε."""
+    step_size = 1 / (2 * inputs.positive("smoothness", smoothness))
+    num_updates = inputs.num_updates(16, smoothness, initial_gap, accuracy)
+    return BatchParameters(step_size, batch_size, num_updates)

@@ -2,8 +2,17 @@
 
 from typing import Any, NamedTuple
 
+from . import finite_sum_times as sums
 from . import inputs
 from .asynchronous import malenia, rennala, ringmaster, sgd
+from .finite_sum import freya_page, soviet_page
+from .heterogeneous import (
+    rescaled_time,
+    ringleader,
+    ringleader_harmonic_batch,
+    ringleader_time,
+)
+from .mindflayer import mindflayer, mindflayer_allocation
 from .times import (
     asgd_time,
     fastest_minibatch_time,
@@ -22,12 +31,14 @@ class Row(NamedTuple):
 
     Attributes:
       method: its name; `lower_bound` is what no method beats.
-      data: "homogeneous": all workers sample one distribution; or "heterogeneous".
+      data: "homogeneous": all workers sample one distribution; "heterogeneous"; or
+        "finite_sum": every worker can compute any of m components.
       time: seconds to E|∇f|² <= ε, up to a universal constant; inf is never.
-      formula: of the time, in units of LΔ/ε.
+      formula: of the time, in units of LΔ/ε; for finite sums in seconds, k = LΔ/ε.
       ratio: time over the lower bound of the same data; 1 is optimal.
       parameters: what is prescribed: step_size, batch_size, delay_threshold,
-        num_workers (use the fastest only), num_updates; without those unknown.
+        num_workers (use the fastest only), probability (of a full gradient),
+        num_updates; without those unknown.
     """
 
     method: str
@@ -45,6 +56,8 @@ def summary(
     smoothness: float = 1,
     initial_gap: float = 1,
     accuracy: float = 1,
+    num_components: int | None = None,
+    every_method: bool = False,
 ) -> list[Row]:
     """Times, lower bounds and prescribed parameters for a cluster.
 
@@ -58,17 +71,28 @@ def summary(
       smoothness: L.
       initial_gap: Δ = f(x⁰) − f*.
       accuracy: ε, for E|∇f|² <= ε.
+      num_components: m; adds the rows of a finite sum, all of whose smoothness
+        constants are taken as L.
+      every_method: also those that these times make coincide, up to a constant or a
+        lower order, with a method above them: MindFlayer (no random extra time) and
+        delay-adaptive ASGD; Ringleader and Rescaled ASGD.
 
     Returns:
-      Rows, the lower bound first, for homogeneous and then heterogeneous data.
+      Rows, the lower bound first, for homogeneous, heterogeneous and finite-sum data.
     """
     unit = seconds(1, smoothness=smoothness, initial_gap=initial_gap, accuracy=accuracy)
     target = {"accuracy": accuracy, "initial_gap": initial_gap}
     cluster = inputs.worker_times(times), inputs.nonnegative("noise_ratio", noise_ratio)
-    return [
-        *_rows("homogeneous", unit, _homogeneous(*cluster, smoothness, target)),
-        *_rows("heterogeneous", unit, _heterogeneous(*cluster, smoothness, target)),
-    ]
+    hom = _homogeneous(*cluster, smoothness, target)
+    het = _heterogeneous(*cluster, smoothness, target)
+    if every_method:
+        hom += _more_homogeneous(*cluster, smoothness, target)
+        het += _more_heterogeneous(*cluster, smoothness, target)
+    rows = _rows("homogeneous", unit, hom) + _rows("heterogeneous", unit, het)
+    if num_components is None:
+        return rows
+    entries = _finite_sum(cluster[0], num_components, unit, smoothness, target)
+    return rows + _rows("finite_sum", 1, entries)
 
 
 def _homogeneous(times, noise_ratio, smoothness, target) -> list[tuple]:
@@ -103,6 +127,73 @@ def _heterogeneous(times, noise_ratio, smoothness, target) -> list[tuple]:
         ("lower_bound", het, formula, {}),
         ("malenia", het, formula, batch._asdict()),
         ("minibatch", minibatch_time(times, noise_ratio), MINIBATCH, of_n._asdict()),
+    ]
+
+
+def _more_homogeneous(times, noise_ratio, smoothness, target) -> list[tuple]:
+    """MindFlayer, whose trials all succeed in fixed times, and delay-adaptive ASGD."""
+    size = max(1.0, noise_ratio)
+    found = mindflayer(times, 1, smoothness, noise_ratio * target["accuracy"], **target)
+    trials = mindflayer_allocation(times, 1, size)
+    parameters = {
+        "step_size": found.step_size,
+        "batch_size": found.expected,
+        "num_workers": trials.num_workers,
+        "num_updates": found.num_updates,
+    }
+    formula = "min_m (m + max {s, 1})/H_m"
+    return [
+        ("mindflayer", trials.time, formula, parameters),
+        ("delay_adaptive_asgd", asgd_time(times, noise_ratio), "(n + s)/H_n", {}),
+    ]
+
+
+def _more_heterogeneous(times, noise_ratio, smoothness, target) -> list[tuple]:
+    """Ringleader, and the leading term of Rescaled ASGD."""
+    found = ringleader(
+        smoothness,
+        noise_ratio * target["accuracy"],
+        accuracy=target["accuracy"],
+        num_workers=times.size,
+        harmonic_batch=ringleader_harmonic_batch(times),
+    )
+    formula = "τ_n + mean(τ) s/n"
+    leading = f"{formula}, leading term"
+    return [
+        ("ringleader", ringleader_time(times, noise_ratio), formula, found._asdict()),
+        ("rescaled_asgd", rescaled_time(times, noise_ratio), leading, {}),
+    ]
+
+
+def _finite_sum(times, num_components, unit, smoothness, target) -> list[tuple]:
+    """(method, seconds, formula, parameters) of each; the lower bound first."""
+    case = times, num_components, unit
+    of_m = {"num_components": num_components, **target}
+    freya = freya_page(smoothness, smoothness, **of_m)
+    soviet = soviet_page(smoothness, smoothness, **of_m)
+    bound, full = sums.finite_sum_lower_bound(*case), "min_j (m + j)/H_j"
+    return [
+        ("lower_bound", bound, f"(1 + k/√m) {full}", {}),
+        (
+            "freya_page",
+            sums.freya_page_time(*case),
+            f"{full} + k min_j (√m + j)/H_j",
+            freya._asdict(),
+        ),
+        (
+            "soviet_page",
+            sums.soviet_page_time(*case),
+            "τ_n (m + k√m)/n",
+            soviet._asdict(),
+        ),
+        (
+            "hero_page",
+            sums.hero_page_time(*case),
+            "τ_1 (m + k√m)",
+            soviet._asdict(),
+        ),
+        ("soviet_gd", sums.soviet_gd_time(*case), "k τ_n m/n", {}),
+        ("hero_gd", sums.hero_gd_time(*case), "k τ_1 m", {}),
     ]
 
 

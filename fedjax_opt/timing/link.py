@@ -1,10 +1,12 @@
 """Links: how many seconds a message of so many bits takes, per direction."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import Partial
 
 from ..types import ComputeTime, Link
+from .inputs import size
 
 
 def linear(
@@ -38,7 +40,7 @@ def with_link(
     A job begins with the download of its starting point and ends with the upload of
     its message, so its duration is  down(bits_down) + compute + up(bits_up).
     """
-    workers = np.arange(len(compute_time.lower_bound))
+    workers = np.arange(size(compute_time))
     for numbers in jax.tree.leaves(link):
         if np.ndim(numbers) and len(numbers) != workers.size:
             raise ValueError(
@@ -48,11 +50,12 @@ def with_link(
     messages = np.asarray(
         link.down(workers, bits_down) + link.up(workers, bits_up), np.float64
     )
-    mean = compute_time.mean
+    mean, cdf = compute_time.mean, compute_time.cdf
     return ComputeTime(
         Partial(_with_messages, compute_time.sample, messages),
         compute_time.lower_bound + messages,
         None if mean is None else mean + messages,
+        None if cdf is None else Partial(_with_messages_cdf, cdf, messages),
     )
 
 
@@ -70,3 +73,18 @@ def _seconds(latency, bandwidth, worker, bits):
 
 def _with_messages(sample, messages, key, worker, job, now, work):
     return sample(key, worker, job, now, work) + messages[worker]
+
+
+def _with_messages_cdf(cdf, messages, seconds):
+    seconds = jnp.asarray(seconds, float)
+    possible = jnp.isfinite(messages) & jnp.isfinite(seconds) & (seconds >= messages)
+    total = jnp.where(possible, seconds, 0)
+    sent = jnp.where(possible, messages, 0)
+    # The longest computation whose rounded sum with the messages is not above `total`:
+    # the difference and half a spacing, or little less.
+    compute = total - sent + (jnp.nextafter(total, jnp.inf) - total) / 2
+    for _ in range(2):
+        less = jnp.nextafter(compute, -jnp.inf)
+        compute = jnp.where(compute + sent <= total, compute, less)
+    at_infinity = jnp.where(seconds == jnp.inf, 1.0, 0.0)
+    return jnp.where(possible, cdf(compute), at_infinity)

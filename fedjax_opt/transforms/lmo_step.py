@@ -1,11 +1,14 @@
 """Steps of unit length in a norm of choice."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import optax
 
-from ..geometry import per_leaf
+from ..geometry import l2, matrices, per_leaf, spectral
 from ..types import Geometry, TreeGeometry
+from .momentum import momentum as averaged
 
 
 def scale_by_lmo(geometry: Geometry | TreeGeometry) -> optax.GradientTransformation:
@@ -27,3 +30,25 @@ def scale_by_lmo(geometry: Geometry | TreeGeometry) -> optax.GradientTransformat
         return jax.tree.map(jnp.negative, geometry.lmo(updates)), state
 
     return optax.GradientTransformation(optax.init_empty_state, update)
+
+
+def lmo_step(
+    geometry: Geometry | TreeGeometry | None, step_size: Any, momentum: Any = None
+) -> optax.GradientTransformation:
+    """Steps of length η in a norm of choice, along a momentum.
+
+        m ← β m + (1 − β) g,   x ← x + η lmo(m)
+
+    Args:
+      geometry: of the tree, or of a leaf and then used on each; None: the spectral
+        norm on leaves with two axes (Muon), the Euclidean norm on the others.
+      step_size: η; may be traced.
+      momentum: β, as for `momentum`, which starts at 0; None: m = g.
+    """
+    direction = scale_by_lmo(
+        matrices(spectral(), l2()) if geometry is None else geometry
+    )
+    step = optax.scale_by_learning_rate(step_size)
+    if momentum is None:
+        return optax.chain(direction, step)
+    return optax.chain(averaged(momentum), direction, step)

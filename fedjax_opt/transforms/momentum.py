@@ -15,11 +15,11 @@ class MomentumState(NamedTuple):
 
     Attributes:
       momentum: m, like the parameters.
-      started: False as long as the next gradient is to replace m.
+      updates: how many gradients m has seen, int32.
     """
 
     momentum: Tree
-    started: Array
+    updates: Array
 
 
 def momentum(
@@ -33,8 +33,8 @@ def momentum(
     The heavy-ball buffer of torch and `optax.trace` is m / (1 - β).
 
     Args:
-      momentum: β, the weight of the old m, in [0, 1); may be traced, and a schedule
-        through `optax.inject_hyperparams`. 0 passes gradients on.
+      momentum: β, the weight of the old m, in [0, 1); may be traced, or be a function
+        of the number of updates before this one. 0 passes gradients on.
       nesterov: look one step ahead.
       from_first: m starts at the first gradient; otherwise at 0.
 
@@ -48,16 +48,29 @@ def momentum(
         )
 
     def init(params):
-        return MomentumState(tree.zeros_like(params), jnp.asarray(not from_first))
+        return MomentumState(tree.zeros_like(params), jnp.zeros((), jnp.int32))
 
     def update(updates, state, params=None):
         del params
-        beta = jnp.where(state.started, momentum, 0.0)
+        beta: Any = momentum(state.updates) if callable(momentum) else momentum
+        beta = jnp.where(from_first & (state.updates == 0), 0.0, beta)
         average = _average(beta, state.momentum, updates)
         direction = _average(beta, average, updates) if nesterov else average
-        return direction, MomentumState(average, jnp.ones_like(state.started))
+        count = optax.safe_increment(state.updates)
+        return direction, MomentumState(average, count)
 
     return optax.GradientTransformation(init, update)
+
+
+def growing_momentum(updates: Array) -> Array:
+    """β for `momentum` that needs no tuning: 1 − 1/√k after k updates, 0 at first.
+
+        m ← (1 − αₖ) m + αₖ g,   αₖ = 1/√k,   α₀ = 1
+
+    Reference: Sadiev, Maranjyan, Ilin, Richtárik (2026). arXiv:2605.18174, the
+      parameter-agnostic method.
+    """
+    return 1 - 1 / jnp.sqrt(jnp.maximum(updates, 1).astype(float))
 
 
 def _average(beta: Array, old: Tree, new: Tree) -> Tree:

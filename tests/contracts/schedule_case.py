@@ -58,6 +58,7 @@ class Case(NamedTuple):
       skip_columns: columns that the reference does not say.
       closes: weights are known only up to the last step.
       draws: the clock draws random numbers, also where durations are fixed.
+      gives_up: jobs that take too long are given up, so that nobody is waited for.
     """
 
     make: Callable[[int], Any]
@@ -74,3 +75,4 @@ class Case(NamedTuple):
     skip_columns: tuple[str, ...] = ()
     closes: bool = False
     draws: bool = False
+    gives_up: bool = False
