@@ -95,7 +95,6 @@ def show_theory(
         initial_gap=initial_gap,
         accuracy=accuracy,
         num_components=components,
-        every_method=True,
     )
     _print_rows([row._asdict() for row in rows], as_json)
 

@@ -638,19 +638,19 @@ def test_summary_of_the_golden_cluster():
         "minibatch": 24.0,
         "hero": 9.0,
     }
-    assert times == pytest.approx(expected)
-    assert list(hom) == list(expected)
+    assert {name: times[name] for name in expected} == pytest.approx(expected)
+    assert list(hom)[: len(expected)] == list(expected)
     assert hom["minibatch"].ratio == pytest.approx(24 * 7 / 44)
     assert hom["rennala"].parameters["batch_size"] == 8
     assert hom["ringmaster"].parameters["delay_threshold"] == 8
     assert hom["naive_optimal_asgd"].parameters == {"num_workers": 3}
     assert hom["minibatch"].parameters["step_size"] == 1 / 4  # σ²/n = 2
     het = rows_of("heterogeneous", GOLDEN_TIMES, 8)
-    assert {name: row.time for name, row in het.items()} == {
-        "lower_bound": 15.5,
-        "malenia": 15.5,
-        "minibatch": 24.0,
-    }
+    assert [(name, row.time) for name, row in het.items()][:3] == [
+        ("lower_bound", 15.5),
+        ("malenia", 15.5),
+        ("minibatch", 24.0),
+    ]
     assert het["malenia"].parameters["batch_size"] == 8
 
 
@@ -668,6 +668,7 @@ def test_summary_in_seconds():
             assert b.parameters["step_size"] == pytest.approx(
                 a.parameters["step_size"] / 2
             )
+        if "num_updates" in a.parameters:
             assert b.parameters["num_updates"] == 120 * a.parameters["num_updates"]
     assert (
         rows_of("homogeneous", GOLDEN_TIMES, 7, **units)["rennala"].parameters[

@@ -12,7 +12,7 @@ GOLDEN = (1, 2, 4, 8)
 
 
 def rows_of(data, *args, **kwargs):
-    rows = theory.summary(*args, every_method=True, **kwargs)
+    rows = theory.summary(*args, **kwargs)
     return {row.method: row for row in rows if row.data == data}
 
 
@@ -37,7 +37,7 @@ def test_every_method_of_the_golden_cluster():
 
 def test_the_first_rows_stay_as_they_are():
     plain = theory.summary(GOLDEN, 8)
-    more = theory.summary(GOLDEN, 8, every_method=True, num_components=9)
+    more = theory.summary(GOLDEN, 8, num_components=9)
     assert [row for row in more if row in plain] == plain
     assert {row.data for row in plain} == {"homogeneous", "heterogeneous"}
 

@@ -70,7 +70,7 @@ def hogwild_ages(max_delay, read):
 
     @jax.jit
     def one_age(worker, job, oldest):
-        key = jax.random.fold_in(keys.of_job(CLOCK_KEY, worker, job), 1)
+        key = jax.random.fold_in(keys.of_job(CLOCK_KEY, worker, job), 2**31 - 1)
         return jnp.floor(jax.random.uniform(key) * (oldest + 1)).astype(int)
 
     @jax.jit
@@ -97,7 +97,7 @@ def hogwild_overwrites(probability):
 @jax.jit
 def random_workers():
     def worker(t):
-        uniform = jax.random.uniform(keys.of_job(CLOCK_KEY, N, t))
+        uniform = jax.random.uniform(keys.of_job(CLOCK_KEY, keys.SERVER_DRAWS, t))
         return jnp.floor(uniform * N).astype(int)
 
     return jax.vmap(worker)(jnp.arange(HORIZON))
@@ -106,7 +106,9 @@ def random_workers():
 @jax.jit
 def permutations():
     def permutation(block):
-        return jax.random.permutation(keys.of_job(CLOCK_KEY, N, block), N)
+        return jax.random.permutation(
+            keys.of_job(CLOCK_KEY, keys.SERVER_DRAWS, block), N
+        )
 
     return jax.vmap(permutation)(jnp.arange(HORIZON))
 

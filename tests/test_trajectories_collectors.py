@@ -84,11 +84,13 @@ def test_accelerated_rennala(batch_size, stop):
     )
 
 
+@pytest.mark.parametrize("correction", [0.025, 0.6])
 @pytest.mark.parametrize(
     ("batch_size", "first", "stop"), [(5, 20, False), (18, 4, True), (1, 1, False)]
 )
-def test_inexact_rennala_mvr(batch_size, first, stop):
+def test_inexact_rennala_mvr(batch_size, first, stop, correction):
     options = {
+        "correction": correction,
         "batch_size": batch_size,
         "first_batch_size": first,
         "momentum": 0.7,

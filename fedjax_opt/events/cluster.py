@@ -13,7 +13,9 @@ import jax.numpy as jnp
 from .. import keys
 from ..types import ComputeTime, Event
 
-UNIFORM = 1  # folded into the key of a job, whose own draw is its duration
+# Folded into the key of a job, whose own draw is its duration; large, so that it is
+# none of the numbers that a law of durations may fold in, or `split` use.
+UNIFORM = 2**31 - 1
 
 
 class Cluster(NamedTuple):

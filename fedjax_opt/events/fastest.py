@@ -65,12 +65,17 @@ def _next(next_, state, compute_time, feedback):
 
 
 def _among(works, compute_time: ComputeTime) -> ComputeTime:
-    mean = compute_time.mean
+    mean, cdf = compute_time.mean, compute_time.cdf
     return ComputeTime(
-        Partial(_if_works, compute_time.sample, works),
-        jnp.where(works, compute_time.lower_bound, jnp.inf),
-        None if mean is None else jnp.where(works, mean, jnp.inf),
+        sample=Partial(_if_works, compute_time.sample, works),
+        lower_bound=jnp.where(works, compute_time.lower_bound, jnp.inf),
+        mean=None if mean is None else jnp.where(works, mean, jnp.inf),
+        cdf=None if cdf is None else Partial(_cdf_if_works, cdf, works),
     )
+
+
+def _cdf_if_works(cdf, works, seconds):
+    return jnp.where(works | jnp.isinf(seconds), cdf(seconds), 0.0)
 
 
 def _if_works(sample, works, key, worker, job, now, work):

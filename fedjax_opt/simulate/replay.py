@@ -15,8 +15,9 @@ from .. import keys, tree
 from ..types import Accumulator, Estimator, Method
 from .stream import Blocks, Capacities, Stream
 
-# A job's key is that of its sample; other draws of the job fold in one of these.
-READS, STEPS = 1, 2
+# A job's key is that of its sample; other draws of the job fold in one of these, large
+# so that they are none of the numbers that a sample may fold in, or `split` use.
+READS, STEPS = 2**31 - 1, 2**31 - 2
 
 
 class ReplayState(NamedTuple):

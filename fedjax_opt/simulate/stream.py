@@ -107,7 +107,7 @@ def capacities(
         every_row_steps &= bool((rows.step != 0).all())
         empty |= not read.all()
     one_by_one |= every_row_steps
-    ring = 1 if delay + points == 1 else _rounded(delay + points, RING, RING_FACTOR)
+    ring = points if not delay else _rounded(delay + points, RING, RING_FACTOR)
     # Samples drawn beyond the next row of the trace are drawn in vain.
     drawn = min(DRAWN, power_of_two(segment))
     block = drawn if one_by_one else BATCHED

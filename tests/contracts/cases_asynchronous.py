@@ -56,7 +56,7 @@ def without_empty_steps(rows):
 @jax.jit
 def job_uniforms(key, workers, jobs):
     def uniform(worker, job):
-        of_job = jax.random.fold_in(keys.of_job(key, worker, job), 1)
+        of_job = jax.random.fold_in(keys.of_job(key, worker, job), 2**31 - 1)
         return jax.random.uniform(of_job, dtype=jnp.float64)
 
     return jax.vmap(uniform)(workers, jobs)

@@ -44,7 +44,7 @@ class Draws:
 @jax.jit
 def _job_uniforms(key, worker, block):
     def one(job):
-        of_job = jax.random.fold_in(keys.of_job(key, worker, job), 1)
+        of_job = jax.random.fold_in(keys.of_job(key, worker, job), 2**31 - 1)
         return jax.random.uniform(of_job, dtype=jnp.float64)
 
     return jax.vmap(one)(block * BLOCK + jnp.arange(BLOCK))

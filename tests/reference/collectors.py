@@ -160,15 +160,18 @@ def rennala_mvr_inexact(
     batch_size,
     first_batch_size,
     momentum,
+    correction,
     stop,
 ):
     """Rennala MVR that takes the last batch mean for the gradients at the old model.
 
-        g⁰ = h⁰,   xᵏ⁺¹ = xᵏ − γ gᵏ,   gᵏ⁺¹ = hᵏ⁺¹ + (1−a) (gᵏ − hᵏ)
+        g⁰ = h⁰,   xᵏ⁺¹ = xᵏ − γ gᵏ,
+        gᵏ⁺¹ = a hᵏ⁺¹ + (1−a) gᵏ + c (1−a) (hᵏ⁺¹ − hᵏ)
 
-    1−a = momentum, hᵏ = the mean of Rennala's batch at xᵏ: `first_batch_size` gradients
-    at x⁰, then `batch_size`. Late gradients are ignored, or with `stop` interrupted, as
-    in Rennala SGD. The variant of arXiv:2605.08871, derived.
+    1−a = momentum, c = correction, hᵏ = the mean of Rennala's batch at xᵏ:
+    `first_batch_size` gradients at x⁰, then `batch_size`. Late gradients are ignored,
+    or with `stop` interrupted, as in Rennala SGD. The variant of arXiv:2605.08871,
+    derived; c as in the approximate MARS.
     """
     x = np.array(x0, dtype=float)
     rows, iterates = [], [x]
@@ -192,7 +195,11 @@ def rennala_mvr_inexact(
         restarting = [i]
         if full:
             h_previous, h = h, total / needed
-            g = h + momentum * (g - h_previous)
+            if k == 0:
+                g = h
+            else:
+                g = (1 - momentum) * h + momentum * g
+                g = g + correction * momentum * (h - h_previous)
             x = x - step_size * g
             iterates.append(x)
             k, count, total, needed = k + 1, 0, np.zeros_like(x), batch_size
