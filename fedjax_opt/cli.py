@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 from tqdm import tqdm
 
-from . import theory, timing
+from . import theory
 from .experiment import Comparison, setting
 from .experiment import compare as compare_methods
 from .experiment.folder import check_free
@@ -40,7 +40,8 @@ Times = Annotated[
     typer.Option(
         help="Seconds per gradient of each worker: sqrt, linear or equal; a list such "
         "as 1,2,4,8; or a CSV file with one number per line or a column time. inf is a "
-        "worker that never delivers."
+        "worker that never delivers. For compare also a file of recorded jobs, CSV or "
+        "Parquet, with the columns worker, start and duration."
     ),
 ]
 
@@ -186,7 +187,7 @@ def compare(
     entries = lookup(name.strip() for name in methods.split(",") if name.strip())
     grid = setting.STEP_SIZES if step_sizes is None else _numbers(step_sizes)
     folder = check_free(_dated_folder() if output is None else output)
-    seconds = setting.worker_times(times, workers)
+    compute_time = setting.cluster(times, workers)
     chosen = _problem(
         problem,
         {"num_workers": workers, "seed": seed},
@@ -202,8 +203,8 @@ def compare(
         chosen.problem,
         methods=entries,
         num_workers=workers,
-        compute_time=timing.fixed(seconds),
-        until=setting.horizon(problem, seconds) if until is None else until,
+        compute_time=compute_time,
+        until=setting.horizon(problem, compute_time.mean) if until is None else until,
         seeds=range(seed, seed + seeds),
         step_sizes=grid,
         target=target,

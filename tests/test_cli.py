@@ -234,6 +234,25 @@ def test_all_methods_on_a_classifier(capsys, here):
         assert name in out
 
 
+def test_recorded_times(capsys, here):
+    rows = "".join(f"{i % 2},{i},{1 + i % 3}\n" for i in range(12))
+    (here / "jobs.csv").write_text("worker,start,duration\n" + rows)
+    options = ["--data", "data.csv", "--until", "20", "--times", "jobs.csv"]
+    options += ["--workers", "2", "--seeds", "1", "--step-sizes", "0.1", "--json"]
+    code, out, err = call(
+        capsys, "compare", *options, "--methods", "hero_sgd", "--output", "out/jobs"
+    )
+    assert code == 0, err
+    (row,) = json.loads(out)["summary"]
+    traces = pd.read_csv("out/jobs/traces.csv")
+    assert row["method"] == "hero_sgd"
+    # Worker 0 takes 1, 3, 2, 1, 3, 2, ... seconds: the tenth job ends at 19.
+    assert traces.gradients_used.iloc[-1] == 10
+    code, out, err = call(capsys, "compare", *options, "--workers", "3")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "jobs.csv has no rows of worker 2" in err
+
+
 @pytest.mark.parametrize(
     ("method", "options", "expected"),
     [

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .. import problems
-from ..types import Problem
+from .. import problems, timing
+from ..types import ComputeTime, Problem
 
 STEP_SIZES = tuple(2.0**power for power in range(-10, 3))
 METHODS = (
@@ -25,6 +25,7 @@ LAWS = {  # seconds per gradient of worker i = 1, 2, ..., n
     "equal": np.ones_like,
 }
 TIME_COLUMNS = ("time", "seconds")
+RECORDED_COLUMNS = {"worker", "duration"}  # of a file with a row per job
 
 # A data set with more entries gets a linear model and fewer rows in its traces, each
 # of which is a pass over all data.
@@ -117,6 +118,29 @@ def horizon(kind: str, times: np.ndarray) -> float:
     """
     gradients = max(GRADIENTS[kind], GRADIENTS_EACH * len(times))
     return float(f"{gradients / np.sum(1 / times):.1e}")
+
+
+def cluster(source: str, num_workers: int) -> ComputeTime:
+    """The compute times: fixed ones, or the recorded ones of a file with a row per job.
+
+    Args:
+      source: as for `worker_times`, or a CSV or Parquet file as for `timing.from_file`.
+      num_workers: n.
+
+    Raises:
+      ValueError, OSError: as these.
+    """
+    path = pathlib.Path(source)
+    if source not in LAWS and path.is_file() and _is_recording(path):
+        return timing.from_file(path, num_workers=num_workers)
+    return timing.fixed(worker_times(source, num_workers))
+
+
+def _is_recording(path: pathlib.Path) -> bool:
+    with path.open("rb") as file:
+        line = file.readline()
+    header = line.decode("utf-8-sig", errors="replace").lower().split(",")
+    return line.startswith(b"PAR1") or {n.strip() for n in header} >= RECORDED_COLUMNS
 
 
 def worker_times(source: str, num_workers: int | None) -> np.ndarray:
