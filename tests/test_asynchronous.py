@@ -376,3 +376,19 @@ def test_pure_assignments_go_on_as_long_as_a_batch_is_alive():
     method = m.asgrad(step_size=0.1, assignment="pure", batch_size=3)
     trace = go(method, compute_time=fo.timing.dead(CLUSTER, [1, 2]), num_updates=5)
     np.testing.assert_array_equal(trace.gradients_used, 3 * np.arange(6))
+
+
+# ------------------------------------------------- workers that die
+
+
+@pytest.mark.parametrize(
+    "make", [m.ringleader_asgd, functools.partial(m.malenia_sgd, batch_size=3)]
+)
+def test_a_run_that_waits_for_the_dying_is_given_up(make):
+    dying = fo.timing.dies(fo.timing.fixed([1.0, 2.0, 3.0]), [np.inf, np.inf, 10.0])
+    options = {"num_workers": 3, "compute_time": dying, "key": jax.random.key(0)}
+    problem = fo.problems.tridiagonal(4)
+    with pytest.raises(ValueError, match="not made a step in the last .* give until="):
+        fo.run(make(step_size=0.1), problem, num_updates=100, **options)
+    trace = fo.run(make(step_size=0.1), problem, until=100, **options)
+    assert 3 <= trace.time[-1] <= 14

@@ -24,6 +24,13 @@ def test_picky_drops_some():
     assert 10 <= discarded <= trace.gradients_used[-1] == 60
 
 
+def test_a_diverged_run_ends_and_is_marked():
+    """Distances of NaN must not keep it from stepping for ever."""
+    trace = go(picky(step_size=1e9), num_updates=400)
+    assert np.isnan(trace.loss[-1]) and trace.diverged
+    assert trace.update[-1] == 400
+
+
 def test_picky_in_a_sweep_is_picky_alone():
     grid = {"step_size": [0.1, 0.3], "radius": [0.1, RADIUS]}
     result = fo.sweep(

@@ -36,7 +36,8 @@ def _distance(params, point):
 
 def _next(radius, clock, compute_time, feedback):
     event = cluster.arrival(clock)
-    accepted = event.accepted & (feedback(event.worker) <= radius)
+    # A distance that is NaN is accepted: a diverged run goes on, and is marked.
+    accepted = event.accepted & ~(feedback(event.worker) > radius)
     used = accepted.astype(jnp.float64)
     event = event._replace(accepted=accepted, weight=used, step=used)
     clock = cluster.advance(clock, event)

@@ -70,6 +70,9 @@ def run(
     return trace
 
 
+PATIENCE = 2**20  # arrivals without a step, after which a run is given up
+
+
 class Horizon(NamedTuple):
     """When runs stop and what they record.
 
@@ -198,8 +201,11 @@ def _events(
             done |= events.time[:, -1] > until
         if num_updates is not None:
             done |= np.count_nonzero(events.step, axis=1) >= num_updates
+        if until is None:
+            _check_progress(events.step[~done], patience, methods[0].label)
         return done.all()
 
+    patience = PATIENCE + 4 * (problem.num_components or 0)
     expected = num_updates or 0
     if until is not None:
         arrivals = arrivals_until(compute_time, until)
@@ -226,6 +232,18 @@ def _events(
         return weighed(methods[i].schedule, jax.tree.map(lambda x: x[happens], event))
 
     return [of_run(i) for i in range(len(methods))]
+
+
+def _check_progress(steps: np.ndarray, patience: int, label: str) -> None:
+    """Refuses to wait for ever for a step; `steps` [runs, rows] of those not done."""
+    rows = steps.shape[1]
+    since = np.where(steps.any(axis=1), np.argmax(steps[:, ::-1] != 0, axis=1), rows)
+    if (since > patience).any():
+        raise ValueError(
+            f"{label or 'the method'} has not made a step in the last {patience} "
+            "arrivals: a worker that it waits for may have died; give until= to look "
+            "at the run, or the worker finite times"
+        )
 
 
 def _records(events: Event, horizon: Horizon, label: str) -> Records:

@@ -42,17 +42,17 @@ def clocks_with_numbers(
       keys: those of the clocks and those of the numbers, likewise.
     """
     clock_keys, number_keys = keys
-    functions, start_ = split_problem(problem)
+    functions, origin = split_problem(problem)
     wide = jnp.result_type(float) == jnp.float64
     static = {"functions": functions, "num_workers": num_workers, "wide": wide}
     runs = (methods, compute_times, number_keys)
     with jax.enable_x64(True):
         state = _start(
-            runs, clock_keys, start_, num_components=problem.num_components, **static
+            runs, clock_keys, origin, num_components=problem.num_components, **static
         )
 
     def advance(state, length):
-        return _advance(runs, state, start_, length=length, **static)
+        return _advance(runs, state, origin, length=length, **static)
 
     return chunks(state, advance, num_workers, enough=enough, expected=expected)
 
@@ -60,13 +60,13 @@ def clocks_with_numbers(
 @functools.partial(
     jax.jit, static_argnames=("functions", "num_workers", "num_components", "wide")
 )
-def _start(runs, clock_keys, start_, *, functions, num_workers, num_components, wide):
+def _start(runs, clock_keys, origin, *, functions, num_workers, num_components, wide):
     def of_run(run):
         (method, compute_time, number_key), clock_key = run
         clock = method.schedule.init(clock_key, compute_time, num_components)
         with jax.enable_x64(wide):
-            parts = _parts(method, functions, start_, number_key, num_workers)
-            server = start(parts, start_.params)
+            parts = _parts(method, functions, origin, number_key, num_workers)
+            server = start(parts, origin.params)
             points = jax.tree.map(
                 lambda x: jnp.broadcast_to(x, (num_workers, *x.shape)), server.point
             )
@@ -78,11 +78,11 @@ def _start(runs, clock_keys, start_, *, functions, num_workers, num_components, 
 @functools.partial(
     jax.jit, static_argnames=("functions", "num_workers", "wide", "length")
 )
-def _advance(runs, states, start_, *, functions, num_workers, wide, length):
+def _advance(runs, states, origin, *, functions, num_workers, wide, length):
     def of_run(run):
         (method, compute_time, number_key), state = run
         with jax.enable_x64(wide):
-            parts = _parts(method, functions, start_, number_key, num_workers)
+            parts = _parts(method, functions, origin, number_key, num_workers)
 
         def arrival(state, _):
             return _arrival(method.schedule, parts, compute_time, wide, state)
@@ -92,9 +92,9 @@ def _advance(runs, states, start_, *, functions, num_workers, wide, length):
     return jax.lax.map(of_run, (runs, states))
 
 
-def _parts(method, functions, start_, number_key, num_workers):
-    method = in_dtype_of(start_.params, without_schedule(method))
-    return parts_of(method, functions, start_.data, number_key, num_workers, SHAPE)
+def _parts(method, functions, origin, number_key, num_workers):
+    method = in_dtype_of(origin.params, without_schedule(method))
+    return parts_of(method, functions, origin.data, number_key, num_workers, SHAPE)
 
 
 def _arrival(schedule, parts, compute_time, wide, state: State):
