@@ -199,12 +199,14 @@ def compare(
         },
         quadratic={"dim": dim, "noise": noise},
     )
+    if until is None:
+        until = setting.horizon(problem, np.asarray(compute_time.mean))
     comparison = _with_progress_bar(
         chosen.problem,
         methods=entries,
         num_workers=workers,
         compute_time=compute_time,
-        until=setting.horizon(problem, compute_time.mean) if until is None else until,
+        until=until,
         seeds=range(seed, seed + seeds),
         step_sizes=grid,
         target=target,

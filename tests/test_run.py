@@ -1,5 +1,6 @@
 """`run` and `sweep`: columns, counters, keys, programs, errors, and the reductions."""
 
+import dataclasses
 import functools
 
 import jax
@@ -633,3 +634,14 @@ def test_a_sweep_without_a_finite_score_says_so():
             num_updates=50,
         )
     assert result.at_edge == ()
+
+
+def test_parts_that_would_be_ignored_are_refused():
+    ef21 = fo.methods.ef21_gd(step_size=0.1, compressor=fo.compressors.top_k(2))
+    mixed = dataclasses.replace(ef21, accumulator=Partial(fo.estimators.latest))
+    with pytest.raises(ValueError, match="in rounds and takes no accumulator"):
+        go(mixed, EXACT, key=jax.random.key(0), num_updates=2)
+    table = fo.methods.ia2sgd(step_size=0.1)
+    pairs = dataclasses.replace(table, estimator=Partial(fo.estimators.mvr, 0.9))
+    with pytest.raises(ValueError, match="takes single gradients"):
+        go(pairs, EXACT, key=jax.random.key(0), num_updates=2)

@@ -51,10 +51,9 @@ def _init(init, count, key, compute_time, num_components):
             "the fastest workers are unknown: these compute times have no mean; "
             "give ComputeTime(..., mean=[seconds per worker])"
         )
-    if callable(count):
-        count = count(compute_time.mean)
+    m: Any = count(compute_time.mean) if callable(count) else count
     order = jnp.argsort(compute_time.mean, stable=True)
-    works = jnp.zeros(order.shape, bool).at[order].set(jnp.arange(order.size) < count)
+    works = jnp.zeros(order.shape, bool).at[order].set(jnp.arange(order.size) < m)
     clock = init(key, _among(works, compute_time), num_components)
     return FastestState(works, clock)
 

@@ -20,8 +20,8 @@ import pandas as pd
 from ..methods.registry import Entry, lookup
 from ..types import ComputeTime, Problem
 from .folder import whole
+from .prepare import Horizon, prepare
 from .record import save_table
-from .run import Horizon, prepare
 from .summary import default_target, summarize
 from .sweep import Sweep, SweepWarning, sweep
 

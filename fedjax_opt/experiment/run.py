@@ -12,14 +12,11 @@ from ..simulate.numbers import numbers, split_problem, without_schedule
 from ..simulate.stream import capacities, round_streams, streams
 from ..simulate.trace import (
     arrivals_until,
-    check_key,
-    check_outermost,
-    check_workers,
     clocks,
     weighed,
 )
-from ..timing import fixed, with_link
 from ..types import ComputeTime, Event, Link, Method, Problem
+from .prepare import Horizon, prepare
 from .record import Trace
 
 
@@ -71,20 +68,6 @@ def run(
 
 
 PATIENCE = 2**20  # arrivals without a step, after which a run is given up
-
-
-class Horizon(NamedTuple):
-    """When runs stop and what they record.
-
-    Attributes:
-      num_updates, until, record_every: as in `run`.
-      times: seconds at which to record, instead of every so many updates.
-    """
-
-    num_updates: int | None
-    until: float | None
-    record_every: int = 1
-    times: np.ndarray | None = None
 
 
 def execute(
@@ -148,29 +131,6 @@ def execute(
         )
 
     return [trace(i) for i in range(len(methods))]
-
-
-def prepare(methods, problem, keys, horizon, num_workers, compute_time, link):
-    """Refuses what cannot run, before anything does.
-
-    Returns:
-      The compute times, messages included; the mechanism; the length of a message.
-
-    Raises:
-      ValueError: if sizes disagree, or a method can never make a step.
-    """
-    compute_time = _check(
-        methods, problem, keys, horizon, num_workers, compute_time, link
-    )
-    make_mechanism = methods[0].mechanism
-    mechanism = None if make_mechanism is None else make_mechanism()
-    bits = {
-        "bits_up": cost.message_bits(mechanism, problem.init, num_workers),
-        "bits_down": cost.dense_bits(problem.init),
-    }
-    if link is not None:
-        compute_time = with_link(compute_time, link, **bits)
-    return compute_time, mechanism, bits
 
 
 class Records(NamedTuple):
@@ -289,66 +249,6 @@ def _padded(columns, records: Records) -> dict[str, np.ndarray]:
         return out
 
     return {name: pad(column) for name, column in columns.items()}
-
-
-def _check(methods, problem, keys, horizon, num_workers, compute_time, link):
-    """Refuses what cannot run, before anything does; returns the compute times."""
-    check_outermost("run", methods, keys, compute_time, link)
-    if compute_time is None:
-        compute_time = fixed(np.ones(num_workers))
-    check_workers(compute_time, num_workers)
-    if problem.num_workers not in (None, num_workers):
-        raise ValueError(
-            f"num_workers is {num_workers}, but the problem's data are split between "
-            f"{problem.num_workers} workers; make them equal"
-        )
-    if horizon.num_updates is None and horizon.until is None:
-        raise ValueError("give num_updates= or until=, or both")
-    if horizon.record_every < 1:
-        raise ValueError(f"record_every must be at least 1, got {horizon.record_every}")
-    for key in keys:
-        check_key(key)
-    _check_components(methods[0], problem)
-    alive = np.isfinite(compute_time.lower_bound)
-    for method in methods:
-        if not bool(method.schedule.possible(alive)):
-            raise ValueError(
-                f"{method.label or 'the method'} can never make a step: {_dead(alive)}"
-            )
-    _check_schedule(methods[0].schedule, compute_time, problem, keys[0])
-    return compute_time
-
-
-def _dead(alive: np.ndarray) -> str:
-    """Who is dead, and what to do about it."""
-    dead = np.flatnonzero(~alive)
-    if not len(dead):
-        return f"it waits for more results than {len(alive)} workers ever have at once"
-    return (
-        f"{len(dead)} of {len(alive)} workers are dead (worker "
-        f"{', '.join(map(str, dead[:5]))}{', ...' if len(dead) > 5 else ''}); "
-        "give them finite times, or choose a method that does not need them"
-    )
-
-
-def _check_components(method: Method, problem: Problem) -> None:
-    """Refuses a method of finite sums where the problem is none."""
-    if method.components and problem.component is None:
-        raise ValueError(
-            f"{method.label or 'the method'} needs a finite sum whose every component "
-            "any worker can evaluate: a problem of rows (from_loss, logistic, "
-            "classifier) that are not split between workers"
-        )
-
-
-def _check_schedule(schedule, compute_time, problem, key) -> None:
-    """Lets a schedule refuse a cluster of which it must know more."""
-    with jax.enable_x64(True):
-        jax.eval_shape(
-            lambda *clock: schedule.init(*clock, problem.num_components),
-            key,
-            compute_time,
-        )
 
 
 def _distinct(clocks, keys):

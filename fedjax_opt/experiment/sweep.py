@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 
 from ..types import Method, Problem
+from .prepare import Horizon
 from .record import diverged
-from .run import Horizon, execute
+from .run import execute
 
 
 class SweepWarning(UserWarning):

@@ -1,0 +1,131 @@
+"""What cannot run is refused here, in one line, before anything is computed."""
+
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from ..simulate import cost
+from ..simulate.trace import check_key, check_outermost, check_workers
+from ..timing import fixed, with_link
+from ..types import Method, Problem
+
+
+class Horizon(NamedTuple):
+    """When runs stop and what they record.
+
+    Attributes:
+      num_updates, until, record_every: as in `run`.
+      times: seconds at which to record, instead of every so many updates.
+    """
+
+    num_updates: int | None
+    until: float | None
+    record_every: int = 1
+    times: np.ndarray | None = None
+
+
+def prepare(methods, problem, keys, horizon, num_workers, compute_time, link):
+    """Refuses what cannot run, before anything does.
+
+    Returns:
+      The compute times, messages included; the mechanism; the length of a message.
+
+    Raises:
+      ValueError: if sizes disagree, or a method can never make a step.
+    """
+    compute_time = _check(
+        methods, problem, keys, horizon, num_workers, compute_time, link
+    )
+    make_mechanism = methods[0].mechanism
+    mechanism = None if make_mechanism is None else make_mechanism()
+    bits = {
+        "bits_up": cost.message_bits(mechanism, problem.init, num_workers),
+        "bits_down": cost.dense_bits(problem.init),
+    }
+    if link is not None:
+        compute_time = with_link(compute_time, link, **bits)
+    return compute_time, mechanism, bits
+
+
+def _check(methods, problem, keys, horizon, num_workers, compute_time, link):
+    """Refuses what cannot run, before anything does; returns the compute times."""
+    check_outermost("run", methods, keys, compute_time, link)
+    if compute_time is None:
+        compute_time = fixed(np.ones(num_workers))
+    check_workers(compute_time, num_workers)
+    if problem.num_workers not in (None, num_workers):
+        raise ValueError(
+            f"num_workers is {num_workers}, but the problem's data are split between "
+            f"{problem.num_workers} workers; make them equal"
+        )
+    if horizon.num_updates is None and horizon.until is None:
+        raise ValueError("give num_updates= or until=, or both")
+    if horizon.record_every < 1:
+        raise ValueError(f"record_every must be at least 1, got {horizon.record_every}")
+    for key in keys:
+        check_key(key)
+    _check_parts(methods[0])
+    _check_components(methods[0], problem)
+    alive = np.isfinite(compute_time.lower_bound)
+    for method in methods:
+        if not bool(method.schedule.possible(alive)):
+            raise ValueError(
+                f"{method.label or 'the method'} can never make a step: {_dead(alive)}"
+            )
+    _check_schedule(methods[0].schedule, compute_time, problem, keys[0])
+    return compute_time
+
+
+def _dead(alive: np.ndarray) -> str:
+    """Who is dead, and what to do about it."""
+    dead = np.flatnonzero(~alive)
+    if not len(dead):
+        return f"it waits for more results than {len(alive)} workers ever have at once"
+    return (
+        f"{len(dead)} of {len(alive)} workers are dead (worker "
+        f"{', '.join(map(str, dead[:5]))}{', ...' if len(dead) > 5 else ''}); "
+        "give them finite times, or choose a method that does not need them"
+    )
+
+
+def _check_parts(method: Method) -> None:
+    """Refuses parts of which one would be ignored."""
+    of_events = {
+        "accumulator": method.accumulator,
+        "eval_params": method.eval_params,
+        "read": method.read,
+        "components": method.components or None,
+    }
+    given = [name for name, part in of_events.items() if part is not None]
+    name = method.label or "the method"
+    if method.mechanism is not None and given:
+        raise ValueError(
+            f"{name} has a mechanism, which goes in rounds and takes no "
+            f"{' or '.join(given)}: leave one out"
+        )
+    if method.accumulator is not None and method.estimator().points > 1:
+        raise ValueError(
+            f"{name} has an accumulator, which takes single gradients, and an "
+            "estimator that needs pairs: leave one out"
+        )
+
+
+def _check_components(method: Method, problem: Problem) -> None:
+    """Refuses a method of finite sums where the problem is none."""
+    if method.components and problem.component is None:
+        raise ValueError(
+            f"{method.label or 'the method'} needs a finite sum whose every component "
+            "any worker can evaluate: a problem of rows (from_loss, logistic, "
+            "classifier) that are not split between workers"
+        )
+
+
+def _check_schedule(schedule, compute_time, problem, key) -> None:
+    """Lets a schedule refuse a cluster of which it must know more."""
+    with jax.enable_x64(True):
+        jax.eval_shape(
+            lambda *clock: schedule.init(*clock, problem.num_components),
+            key,
+            compute_time,
+        )
