@@ -42,14 +42,14 @@ def race(name, n):
             timing.fixed(np.where(alive, square_roots(1000), np.inf)),
             grid={"step_size": grid},
             metric=seconds_to(problem.constants["variance"] / NOISE_RATIO),
-            until=800.0,
+            until=1000.0,
             num_rows=401,
         )
     )
 
 
 def test_rennala_and_ringmaster_win_on_a_thousand_workers():
-    """Measured: 106 and 38 s, against 370 s of ASGD and 640 s of minibatch SGD."""
+    """Measured: 107 and 37 s, against 380 s of ASGD and 760 s of minibatch SGD."""
     seconds = {name: race(name, 1000) for name in METHODS}
     assert seconds["rennala"] < 0.4 * seconds["asgd"]
     assert seconds["rennala"] < 0.25 * seconds["minibatch"]
@@ -57,7 +57,7 @@ def test_rennala_and_ringmaster_win_on_a_thousand_workers():
 
 
 def test_their_lead_grows_with_the_number_of_workers():
-    """Over ASGD from 1.1 times at n = 100 to 3.5 times: slow workers do no harm."""
+    """Rennala's over ASGD is 1.2 at n = 100, then 3.5: slow workers do no harm."""
     lead = {n: race("asgd", n) / race("rennala", n) for n in (100, 1000)}
     assert 0.8 < lead[100] < 1.5 and lead[1000] > 2 * lead[100]
     for name in ("rennala", "ringmaster"):
@@ -65,7 +65,7 @@ def test_their_lead_grows_with_the_number_of_workers():
 
 
 def test_the_leads_are_those_of_the_formulas():
-    """Measured: within 13 %, though these hold for the worst function."""
+    """Measured: within 5 %, though these hold for the worst function."""
     times = square_roots(1000)
     optimal = theory.t_hom(times, NOISE_RATIO).value
     for name, complexity in (

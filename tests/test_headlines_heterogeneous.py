@@ -7,9 +7,11 @@ import functools
 import os
 from pathlib import Path
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.optimize
 from headlines import best, final, late, seconds_to, square_roots, steps, tuned
 
 import fedjax_opt as fo
@@ -70,9 +72,9 @@ def sweep_of(name, interpolated):
 
 
 def test_only_methods_for_heterogeneous_data_find_the_minimiser():
-    """|x − x*|² of 25 becomes 1e-3 and less, and 0.06 or more with the others.
+    """|x − x*|², 25 at the start, becomes 1e-3 or less, with the others 0.06 or more.
 
-    Measured: Malenia 0.0011, Ringleader 0.0010, Rescaled 0.0006; Rennala 0.11, ASGD
+    Measured: Malenia 0.0011, Ringleader 0.0010, Rescaled 0.0006; Rennala 0.25, ASGD
     0.06, although tuned.
     """
     error = {name: best(sweep_of(name, False)) for name in METHODS}
@@ -181,7 +183,7 @@ def assigned(problem, grid):
 
 
 def test_shuffled_assignments_beat_random_ones_and_those_pure_ones():
-    """Measured: 4e-6, 4e-5 and 3e-4."""
+    """Measured: 1.7e-5, 7e-5 and 3.2e-4."""
     found = assigned(by_label(), steps(-1, -6))
     assert found["shuffled"] < 0.5 * found["random"]
     assert found["random"] < 0.5 * found["pure"]
@@ -243,7 +245,10 @@ def finite(name, n):
 
 
 def test_freya_page_is_more_accurate_and_less_noisy():
-    """f − f* over the last fifth: 4e-5 ± 2e-5, and 3e-4 ± 4e-4 of ASGD (measured)."""
+    """f − f* over the last fifth, and its deviation there, at n = 100.
+
+    Measured: 5e-5 ± 1.5e-5; Rennala 9e-4 ± 6e-4, ASGD 5e-4 ± 1.7e-4.
+    """
     f_star = tridiagonal_sum().constants["f_star"]
     error, noise = {}, {}
     for name in ("freya", "rennala", "asgd"):
@@ -269,7 +274,7 @@ def test_equal_shares_suffer_from_stragglers_as_workers_are_added():
 
 
 def test_the_hero_alone_is_the_slowest():
-    """f − f* = 0.004 in the end, that of the others 0.001 and less (measured)."""
+    """f − f* = 0.019 in the end, 0.0013 of the next slowest, Rennala (measured)."""
     f_star = tridiagonal_sum().constants["f_star"]
     names = ("freya", "soviet", "rennala", "asgd")
     hero, *others = (final(finite(n, 100), "loss", f_star) for n in ("hero", *names))
@@ -287,44 +292,50 @@ def a9a():
 @pytest.mark.slow
 @pytest.mark.skipif(not DATA, reason="FEDJAX_OPT_DATA names no folder")
 def test_assignments_on_a9a():
-    """Rows sorted by label."""
+    """Measured: |∇f|² = 0.016 shuffled, 0.042 random, 0.15 pure."""
     found = assigned(assignment_problem(a9a().features, a9a().labels), steps(0, -6))
-    assert found["shuffled"] < 0.5 * found["random"]
+    assert found["shuffled"] < 0.6 * found["random"]
     assert found["random"] < 0.5 * found["pure"]
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not DATA, reason="FEDJAX_OPT_DATA names no folder")
 def test_only_methods_for_heterogeneous_data_find_the_minimiser_on_a9a():
-    """Rows sorted by label; |∇f|² over the second half of 300 s."""
+    """Rows sorted by label, worker i needs i seconds: f − f* over the last 750 s.
+
+    Measured: Malenia 0.0017, Ringleader 0.0014, Rescaled 0.0025; Rennala 0.12, ASGD
+    0.034.
+    """
     n = 10
     problem = fo.problems.logistic_regression(
         a9a().features,
         a9a().labels,
-        split=fo.problems.split.by_label(a9a().labels, n),
+        split=fo.problems.split.by_label(a9a().labels, n, remainder="drop"),
         l2=0.01,
         samples_per_gradient=32,
     )
+    loss = jax.jit(jax.value_and_grad(lambda x: problem.loss(problem.data, x)))
+    f_star = scipy.optimize.minimize(loss, problem.init, jac=True).fun
     error = {
         name: best(
             tuned(
                 make,
                 problem,
-                timing.fixed([0.05] + [1.0] * (n - 1)),
+                timing.fixed(np.arange(1.0, n + 1)),
                 grid={"step_size": grid},
-                metric=late("grad_norm_sq"),
-                num_rows=21,
-                until=300.0,
+                metric=late("loss", f_star),
+                num_rows=16,
+                until=1500.0,
             )
         )
         for name, make, grid in (
-            ("malenia", malenia(batch_size=n), steps(2, -2)),
+            ("malenia", malenia(batch_size=n), steps(2, -3)),
             ("ringleader", m.ringleader_asgd, steps(-1, -5)),
-            ("rescaled", m.rescaled_asgd, steps(-4, -9)),
-            ("rennala", rennala(batch_size=5), steps(2, -5)),
-            ("asgd", m.asgd, steps(0, -8)),
+            ("rescaled", m.rescaled_asgd, steps(-3, -7)),
+            ("rennala", rennala(batch_size=50), steps(3, -3)),
+            ("asgd", m.asgd, steps(-1, -5)),
         )
     }
     for biased in ("rennala", "asgd"):
-        for name in ("malenia", "ringleader", "rescaled"):
+        for name in UNBIASED:
             assert error[name] < 0.2 * error[biased]
