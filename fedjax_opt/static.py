@@ -12,6 +12,9 @@ import inspect
 from collections.abc import Callable, Hashable
 from typing import Any, ParamSpec, TypeVar
 
+import jax
+import numpy as np
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -61,3 +64,15 @@ def memoised(constructor: Callable[P, T]) -> Callable[P, T]:
         return cached(*bound.args, **bound.kwargs)
 
     return construct
+
+
+def stacked(trees):
+    """One tree whose leaves have a leading axis; the structures must agree."""
+    first = jax.tree.structure(trees[0])
+    for other in trees[1:]:
+        if jax.tree.structure(other) != first:
+            raise ValueError(
+                "the runs of one call must differ in numbers only; vary options such "
+                "as stop= or compressor= in separate calls"
+            )
+    return jax.tree.map(lambda *leaves: np.stack(leaves), *trees)

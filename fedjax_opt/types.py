@@ -55,6 +55,9 @@ class Compressor(NamedTuple):
       bits: (message, like) -> Bits; works on shapes alone.
       certificate: (d) -> Certificate.
       label: how it was built, for error messages.
+      add: (onto, message, weight) -> onto + weight · decode(message, onto), without
+        the dense array. A stack of messages with as many weights is added up; what
+        has the weight 0 adds nothing, be it NaN. None where decoding is as cheap.
     """
 
     encode: Callable[..., Any]
@@ -62,6 +65,7 @@ class Compressor(NamedTuple):
     bits: Callable[..., Bits]
     certificate: Callable[[int], Certificate]
     label: str = ""
+    add: Callable[..., Any] | None = None
 
 
 class TreeCompressor(NamedTuple):
@@ -72,6 +76,7 @@ class TreeCompressor(NamedTuple):
     bits: Callable[..., Bits]
     certificate: Callable[[tuple[int, ...]], Certificate]
     label: str = ""
+    add: Callable[..., Any] | None = None
 
 
 class Roles(NamedTuple):
@@ -93,6 +98,8 @@ class Mechanism(NamedTuple):
       server: (keys, aggregate, mask, server_state) -> (estimate, server_state),
         where `aggregate` is the aggregated decoded messages, `mask` [n] who came.
       bits: (message, like) -> Bits.
+      add: (onto, messages, weights) -> onto + Σ weights · decode(messages), as in
+        `Compressor`; None where every message must be decoded.
     """
 
     init: Callable[..., Roles]
@@ -100,6 +107,7 @@ class Mechanism(NamedTuple):
     decode: Callable[..., Tree]
     server: Callable[..., Any]
     bits: Callable[..., Bits]
+    add: Callable[..., Tree] | None = None
 
 
 class Aggregator(NamedTuple):
@@ -110,10 +118,13 @@ class Aggregator(NamedTuple):
       aggregate: (keys, messages, mask, state) -> (tree, state); `messages` has a
         leading axis n, `mask` [n] is False for workers that did not come (their
         messages are zero).
+      weights: (mask) -> [n], of an aggregator without state that is the linear
+        combination Σ weightsᵢ · messagesᵢ; None for others.
     """
 
     init: Callable[..., Any]
     aggregate: Callable[..., Any]
+    weights: Callable[[Array], Array] | None = None
 
 
 # ---------------------------------------------------------------- geometry
@@ -183,7 +194,9 @@ class Accumulator(NamedTuple):
 # ---------------------------------------------------------------- time
 
 
-class ComputeTime(NamedTuple):
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class ComputeTime:
     """How long a job takes, for each of n workers. A pytree.
 
     Attributes:
@@ -194,12 +207,18 @@ class ComputeTime(NamedTuple):
       mean: [n] expected seconds per gradient, or None where unknown.
       cdf: (seconds [n]) -> [n], the probability that a job of one gradient of worker
         i takes at most so long; None where unknown.
+      steady: does `sample` give the same whatever `now` is? Then durations can be drawn
+        beforehand, which makes clocks many times faster.
+      of_all: (jobs [n]) -> [n], the seconds of one job of each worker, where they are
+        at hand already; None elsewhere.
     """
 
     sample: Callable[..., Array]
     lower_bound: Array
     mean: Array | None
     cdf: Callable[..., Array] | None = None
+    steady: bool = dataclasses.field(default=False, metadata={"static": True})
+    of_all: Callable[..., Array] | None = None
 
 
 class Link(NamedTuple):
@@ -249,6 +268,26 @@ class Event(NamedTuple):
     sample: Any
 
 
+class Arrivals(NamedTuple):
+    """What arrives at a server whose workers never rest, whatever it makes of it.
+
+    NumPy arrays, one entry per arrival in order of time; times are finite.
+
+    Attributes:
+      num_workers: n, an int.
+      time, worker, job, busy: as in `Event`.
+      started: index of the arrival at which the job started; -1 at time 0.
+    """
+
+    num_workers: int
+
+    time: Any
+    worker: Any
+    job: Any
+    busy: Any
+    started: Any
+
+
 class Schedule(NamedTuple):
     """Who works when; pure timing logic. A pytree.
 
@@ -262,6 +301,13 @@ class Schedule(NamedTuple):
       feedback: (params, point) -> number, for rules that look at numbers: `next` is
         then given a function worker -> feedback(xᵏ, the point of its running job).
         None for the others, whose clock runs before the numbers.
+      events: (arrivals) -> events, on the host: the stream of `next` without a queue,
+        for schedules whose workers start a job of one gradient whenever one has
+        arrived, and never stop one. None for the others.
+      longest: (events) -> seconds, on the host, for schedules that interrupt jobs of
+        one gradient: the longest that any job ran without arriving, if its worker
+        starts anew only when it is interrupted. Workers that need longer play no part.
+        None for the others.
     """
 
     init: Callable[..., Any]
@@ -269,6 +315,8 @@ class Schedule(NamedTuple):
     possible: Callable[..., Any]
     weigh: Callable[..., Any] | None = None
     feedback: Callable[..., Any] | None = None
+    events: Callable[..., Any] | None = None
+    longest: Callable[..., Any] | None = None
 
 
 # ---------------------------------------------------------------- problems, methods

@@ -308,7 +308,7 @@ def test_the_clock_has_64_bits_where_nothing_else_has(law):
 )
 def test_long_runs_go_in_chunks(monkeypatch, schedule, horizon, rows):
     whole = clock(schedule, THREE, **horizon)
-    module = importlib.import_module("fedjax_opt.simulate.trace")
+    module = importlib.import_module("fedjax_opt.simulate.progress")
     monkeypatch.setattr(module, "SHORT_CHUNK", 8)
     monkeypatch.setattr(module, "LONG_CHUNK", 8)
     assert len(whole.time) > 16
@@ -316,7 +316,7 @@ def test_long_runs_go_in_chunks(monkeypatch, schedule, horizon, rows):
 
 
 def test_time_that_stands_still_is_refused(monkeypatch):
-    module = importlib.import_module("fedjax_opt.simulate.trace")
+    module = importlib.import_module("fedjax_opt.simulate.progress")
     monkeypatch.setattr(module, "SHORT_CHUNK", 8)
     monkeypatch.setattr(module, "LONG_CHUNK", 8)
     with pytest.raises(ValueError, match="stands still at 0.0 s: .* num_events="):

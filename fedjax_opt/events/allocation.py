@@ -3,6 +3,7 @@
 Shared by the methods that differ in who gets how many: MindFlayer, ATA, Soviet.
 """
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -217,9 +218,8 @@ def _sample(state: AllocationState, worker, job):
 
 
 def _capped(compute_time: ComputeTime, plan: Plan) -> ComputeTime:
-    return compute_time._replace(
-        sample=Partial(_up_to, compute_time.sample, plan.limit)
-    )
+    sample = Partial(_up_to, compute_time.sample, plan.limit)
+    return dataclasses.replace(compute_time, sample=sample)
 
 
 def _up_to(sample, limit, key, worker, job, now, work):

@@ -1,9 +1,10 @@
 """Asynchronous SGD: every arrival is a step. arXiv:2206.07638."""
 
+import numpy as np
 from jax.tree_util import Partial
 
-from ..types import Schedule
-from . import cluster
+from ..types import Arrivals, Event, Schedule
+from . import cluster, stream
 
 
 def asgd() -> Schedule:
@@ -19,7 +20,10 @@ def asgd() -> Schedule:
       Koloskova, Stich, Jaggi (2022). arXiv:2206.08307.
     """
     return Schedule(
-        Partial(cluster.start), Partial(next_arrival), Partial(cluster.any_alive)
+        Partial(cluster.start),
+        Partial(next_arrival),
+        Partial(cluster.any_alive),
+        events=Partial(every_arrival),
     )
 
 
@@ -28,3 +32,9 @@ def next_arrival(clock, compute_time, feedback):
     event = cluster.arrival(clock)
     clock = cluster.advance(clock, event)
     return event, cluster.assign(clock, event.worker, compute_time)
+
+
+def every_arrival(arrivals: Arrivals) -> Event:
+    """The same for all arrivals at once."""
+    everywhere = np.ones(arrivals.time.shape, bool)
+    return stream.events(arrivals, everywhere, everywhere)

@@ -110,19 +110,26 @@ def assign_where(
     cluster: Cluster, chosen, compute_time: ComputeTime, work: Any = 1
 ) -> Cluster:
     """The `chosen` [n] workers start their next jobs; running ones are interrupted."""
-    workers = jnp.arange(chosen.shape[0], dtype=jnp.int32)
     job = cluster.job + chosen
-
-    def seconds(worker, job):
-        key = keys.of_job(cluster.key, worker, job)
-        return compute_time.sample(key, worker, job, cluster.time, work)
-
-    finish = cluster.time + jax.vmap(seconds)(workers, job)
+    finish = cluster.time + _seconds_of_all(cluster, job, compute_time, work)
     return cluster._replace(
         finish=jnp.where(chosen, finish, cluster.finish),
         version=jnp.where(chosen, cluster.updates, cluster.version),
         job=job,
     )
+
+
+def _seconds_of_all(cluster: Cluster, job, compute_time: ComputeTime, work):
+    """[n], how long a job of each worker takes that starts now."""
+    if compute_time.of_all is not None:
+        return compute_time.of_all(job)
+
+    def seconds(worker, job):
+        key = keys.of_job(cluster.key, worker, job)
+        return compute_time.sample(key, worker, job, cluster.time, work)
+
+    workers = jnp.arange(job.shape[0], dtype=jnp.int32)
+    return jax.vmap(seconds)(workers, job)
 
 
 def restart(
@@ -134,20 +141,34 @@ def restart(
     work: Any = 1,
 ) -> Cluster:
     """`worker` starts its next job; with `stop`, if the model has `stepped`, all do."""
-
-    def one():
+    if not stop:
         return assign(cluster, worker, compute_time, work)
+    everybody = jnp.broadcast_to(stepped, cluster.finish.shape)
+    return interrupt(cluster, worker, everybody, compute_time, work)
 
-    def everybody():
-        chosen = jnp.ones_like(cluster.finish, bool)
+
+def interrupt(
+    cluster: Cluster, worker, others, compute_time: ComputeTime, work: Any = 1
+) -> Cluster:
+    """`worker` starts its next job; the `others` [n] stop theirs and start anew."""
+    chosen = others | (jnp.arange(others.shape[0]) == worker)
+    if compute_time.of_all is not None:
         return assign_where(cluster, chosen, compute_time, work)
-
-    return jax.lax.cond(stepped, everybody, one) if stop else one()
+    return jax.lax.cond(
+        others.any(),
+        lambda: assign_where(cluster, chosen, compute_time, work),
+        lambda: assign(cluster, worker, compute_time, work),
+    )
 
 
 def rest(cluster: Cluster, worker) -> Cluster:
     """`worker` has no job until it is assigned one."""
     return cluster._replace(finish=cluster.finish.at[worker].set(jnp.inf))
+
+
+def of(clock) -> Cluster:
+    """The cluster in the state of a schedule's clock."""
+    return clock if isinstance(clock, Cluster) else clock.cluster
 
 
 def server_key(cluster: Cluster, index):

@@ -1,11 +1,10 @@
 """Asynchronous SGD with smaller steps for later gradients. arXiv:2206.07638."""
 
-import jax.numpy as jnp
 from jax.tree_util import Partial
 
-from ..types import Schedule
+from ..types import Arrivals, Event, Schedule
 from . import cluster
-from .asgd import next_arrival
+from .asgd import every_arrival, next_arrival
 
 
 def delay_adaptive_asgd() -> Schedule:
@@ -18,11 +17,24 @@ def delay_adaptive_asgd() -> Schedule:
 
     Reference: Mishchenko, Bach, Even, Woodworth (2022). arXiv:2206.07638.
     """
-    return Schedule(Partial(cluster.start), Partial(_next), Partial(cluster.any_alive))
+    return Schedule(
+        Partial(cluster.start),
+        Partial(_next),
+        Partial(cluster.any_alive),
+        events=Partial(_events),
+    )
 
 
 def _next(clock, compute_time, feedback):
-    num_workers = clock.finish.shape[0]
     event, clock = next_arrival(clock, compute_time, feedback)
-    factor = num_workers / jnp.maximum(num_workers, event.delay).astype(jnp.float64)
-    return event._replace(step=event.step * factor), clock
+    return _shortened(event, clock.finish.shape[0]), clock
+
+
+def _events(arrivals: Arrivals) -> Event:
+    return _shortened(every_arrival(arrivals), arrivals.num_workers)
+
+
+def _shortened(event: Event, num_workers: int) -> Event:
+    xp = event.delay.__array_namespace__()
+    late = xp.maximum(event.delay, num_workers).astype(xp.float64)
+    return event._replace(step=event.step * (num_workers / late))

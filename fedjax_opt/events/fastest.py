@@ -41,7 +41,10 @@ def fastest(schedule: Schedule, count) -> Schedule:
     if isinstance(count, (int, float)) and not count >= 1:
         raise ValueError(f"fastest needs at least 1 worker, got count={count}")
     return schedule._replace(
-        init=Partial(_init, schedule.init, count), next=Partial(_next, schedule.next)
+        init=Partial(_init, schedule.init, count),
+        next=Partial(_next, schedule.next),
+        events=None,
+        longest=None,
     )
 
 
@@ -70,6 +73,7 @@ def _among(works, compute_time: ComputeTime) -> ComputeTime:
         lower_bound=jnp.where(works, compute_time.lower_bound, jnp.inf),
         mean=None if mean is None else jnp.where(works, mean, jnp.inf),
         cdf=None if cdf is None else Partial(_cdf_if_works, cdf, works),
+        steady=compute_time.steady,
     )
 
 

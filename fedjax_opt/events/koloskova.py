@@ -1,11 +1,10 @@
 """Asynchronous SGD that shortens or drops late gradients. arXiv:2206.08307."""
 
-import jax.numpy as jnp
 from jax.tree_util import Partial
 
-from ..types import Schedule
+from ..types import Arrivals, Event, Schedule
 from . import cluster
-from .asgd import next_arrival
+from .asgd import every_arrival, next_arrival
 
 
 def koloskova_asgd(*, late_step) -> Schedule:
@@ -33,16 +32,25 @@ def koloskova_asgd(*, late_step) -> Schedule:
         Partial(cluster.start),
         Partial(_next, late_step),
         Partial(cluster.any_alive),
+        events=Partial(_events, late_step),
     )
 
 
 def _next(late_step, clock, compute_time, feedback):
-    num_workers = clock.finish.shape[0]
     event, clock = next_arrival(clock, compute_time, feedback)
+    return _shortened(late_step, event, clock.finish.shape[0]), clock
+
+
+def _events(late_step, arrivals: Arrivals) -> Event:
+    return _shortened(late_step, every_arrival(arrivals), arrivals.num_workers)
+
+
+def _shortened(late_step, event: Event, num_workers: int) -> Event:
+    xp = event.delay.__array_namespace__()
     late = event.delay > num_workers
     used = event.accepted & ~(late & (late_step == 0))
-    shorter = jnp.minimum(1.0, late_step / jnp.maximum(event.delay, 1))
-    factor = jnp.where(late & used, shorter, 1.0)
+    shorter = xp.minimum(1.0, late_step / xp.maximum(event.delay, 1))
+    factor = xp.where(late & used, shorter, 1.0)
     return event._replace(
-        accepted=used, weight=used.astype(jnp.float64), step=event.step * factor
-    ), clock
+        accepted=used, weight=used.astype(xp.float64), step=event.step * factor
+    )

@@ -3,12 +3,13 @@
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
+import numpy as np
 from jax.tree_util import Partial
 
 from .. import checks
 from ..static import bind
-from ..types import Schedule
-from . import cluster
+from ..types import Arrivals, Event, Schedule
+from . import cluster, stream
 
 
 class RennalaState(NamedTuple):
@@ -41,10 +42,13 @@ def rennala(
     if first_batch_size is None:
         first_batch_size = batch_size
     checks.counts("rennala", batch_size=batch_size, first_batch_size=first_batch_size)
+    rests = stop or pairs
     return Schedule(
         Partial(_init),
         Partial(bind(_next, stop, pairs), batch_size, first_batch_size),
         Partial(cluster.any_alive),
+        events=None if rests else Partial(_events, batch_size, first_batch_size),
+        longest=Partial(_longest) if stop and not pairs else None,
     )
 
 
@@ -71,6 +75,46 @@ def _next(stop, pairs, batch_size, first_batch_size, clock, compute_time, feedba
     work = _work(pairs, workers.updates)
     workers = cluster.restart(workers, event.worker, compute_time, stop, full, work)
     return event, RennalaState(workers, jnp.where(full, 0, collected))
+
+
+class Batch(NamedTuple):
+    """Between two arrivals: the last step's arrival, the batch so far, the steps."""
+
+    began: Any
+    collected: Any
+    updates: Any
+
+
+def _events(batch_size, first_batch_size, arrivals: Arrivals) -> Event:
+    sizes = jnp.int32(batch_size), jnp.int32(first_batch_size)
+    nothing = Batch(jnp.int32(-1), jnp.int32(0), jnp.int32(0))
+    index = np.arange(len(arrivals.time), dtype=np.int32)
+    columns = (index, arrivals.started)
+    fresh, full = stream.decide(_collect, sizes, nothing, columns)
+    batch = np.cumsum(full) - full
+    size = np.where(batch == 0, first_batch_size, batch_size)
+    return stream.events(arrivals, fresh, full, 1 / size)
+
+
+def _collect(sizes, batch: Batch, arrival):
+    index, started = arrival
+    batch_size, first_batch_size = sizes
+    fresh = started >= batch.began
+    collected = batch.collected + fresh
+    size = jnp.where(batch.updates == 0, first_batch_size, batch_size)
+    full = fresh & (collected >= size)
+    batch = Batch(
+        began=jnp.where(full, index, batch.began),
+        collected=jnp.where(full, 0, collected),
+        updates=batch.updates + full,
+    )
+    return batch, (fresh, full)
+
+
+def _longest(events: Event) -> float:
+    """Every step interrupts all jobs."""
+    steps = events.time[events.step != 0]
+    return np.diff(steps, prepend=0.0, append=events.time[-1]).max()
 
 
 def _work(pairs, version):

@@ -30,7 +30,10 @@ def with_components(schedule: Schedule) -> Schedule:
     Reference: Tyurin, Gruntkowska, Richtárik (2024). arXiv:2405.15545.
     """
     return schedule._replace(
-        init=Partial(_init, schedule.init), next=Partial(_next, schedule.next)
+        init=Partial(_init, schedule.init),
+        next=Partial(_next, schedule.next),
+        events=None,
+        longest=None,
     )
 
 

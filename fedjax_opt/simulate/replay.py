@@ -1,8 +1,8 @@
 """The numbers of an asynchronous method: replays a stream of events.
 
-A gradient is evaluated at the model version its job started from, kept in a ring of
-the last versions; its sample is drawn from the key of (worker, job). The accumulator
-is one tree, whatever the batch size.
+A gradient is evaluated at the model version its job started from, which is kept in a
+slot until it was read for the last time; its sample is drawn from the key of (worker,
+job). The accumulator is one tree, whatever the batch size.
 """
 
 from typing import Any, NamedTuple, cast
@@ -13,7 +13,7 @@ import optax
 
 from .. import keys, tree
 from ..types import Accumulator, Estimator, Method
-from .stream import Blocks, Capacities, Stream
+from .stream import Blocks, Capacities, Draws, Stream
 
 # A job's key is that of its sample; other draws of the job fold in one of these, large
 # so that they are none of the numbers that a sample may fold in, or `split` use.
@@ -28,19 +28,15 @@ class ReplayState(NamedTuple):
       optimizer, estimator: their states.
       sums: per point of the estimator, the weighted sum of the gradients so far; or
         the state of the method's accumulator.
-      point: what workers are sent: x^k unless the method has `eval_params`.
-      ring: the points of the last versions, with a leading axis; () if only the
-        newest is read.
-      updates: k.
+      slots: the points that are still read, and one of no use, on a leading axis; ()
+        if only the newest is read.
     """
 
     params: Any
     optimizer: Any
     estimator: Any
     sums: Any
-    point: Any
-    ring: Any
-    updates: Any
+    slots: Any
 
 
 class Parts(NamedTuple):
@@ -84,7 +80,7 @@ def replay(
 
     def advance(state, stream, first, last):
         def body(index, state):
-            return _block(parts, state, stream, index)
+            return _draw(parts, state, stream, index)
 
         return jax.lax.fori_loop(first, last, body, state)
 
@@ -114,18 +110,16 @@ def start(parts: Parts, params) -> ReplayState:
     """The server at x⁰."""
     shape = parts.shape
     optimizer = parts.optimizer.init(params)
-    point = _point(parts, optimizer, params)
-    return ReplayState(
+    state = ReplayState(
         params=params,
         optimizer=optimizer,
         estimator=parts.estimator.init(params),
         sums=_no_sums(parts, params),
-        point=point,
-        ring=jax.tree.map(
-            lambda x: jnp.broadcast_to(x, (shape.ring, *x.shape)), _rung(point, shape)
-        ),
-        updates=jnp.zeros((), jnp.int32),
+        slots=(),
     )
+    if shape.slots == 1:
+        return state
+    return state._replace(slots=tree.with_rows(sent(parts, state), shape.slots))
 
 
 def _no_sums(parts: Parts, params):
@@ -136,27 +130,42 @@ def _no_sums(parts: Parts, params):
     return (tree.zeros_like(params),) * parts.estimator.points
 
 
-def _point(parts: Parts, optimizer_state, params):
-    """What workers are sent."""
+def sent(parts: Parts, server: ReplayState):
+    """What workers are sent: x^k unless the method has `eval_params`."""
     eval_params = parts.method.eval_params
-    return params if eval_params is None else eval_params(optimizer_state, params)
+    if eval_params is None:
+        return server.params
+    return eval_params(server.optimizer, server.params)
 
 
-def _block(parts: Parts, state: ReplayState, stream: Stream, index) -> ReplayState:
-    """Replays one block: its samples are drawn in one call."""
-    blocks = cast(Blocks, stream.blocks)
-    start, length, batched = (column[index] for column in blocks)
-    rows = jax.tree.map(
-        lambda x: jax.lax.dynamic_slice_in_dim(x, start, parts.shape.block), stream.rows
-    )
+def _draw(parts: Parts, state: ReplayState, stream: Stream, index) -> ReplayState:
+    """Replays the blocks whose samples are drawn in one call."""
+    start, first, last = tree.row(cast(Draws, stream.draws), index)
+    rows = _rows(stream.rows, start, parts.shape.drawn)
     samples = samples_of(parts, rows)
+
+    def body(index, state):
+        block = tree.row(cast(Blocks, stream.blocks), index)
+        place = block.start - start
+        mine, drawn = _rows((rows, samples), place, parts.shape.block)
+        return _block(parts, state, mine, drawn, block)
+
+    return jax.lax.fori_loop(first, last, body, state)
+
+
+def _block(parts: Parts, state: ReplayState, rows, samples, block) -> ReplayState:
     if parts.shape.one_by_one:
-        return _one_by_one(parts, state, rows, samples, length)
+        return _one_by_one(parts, state, rows, samples, block.length)
     return jax.lax.cond(
-        batched,
+        block.batched,
         lambda: _in_one_call(parts, state, rows, samples),
-        lambda: _one_by_one(parts, state, rows, samples, length),
+        lambda: _one_by_one(parts, state, rows, samples, block.length),
     )
+
+
+def _rows(table, start, count: int):
+    """So many rows of a table."""
+    return jax.tree.map(lambda x: jax.lax.dynamic_slice_in_dim(x, start, count), table)
 
 
 def samples_of(parts: Parts, rows):
@@ -175,24 +184,44 @@ def samples_of(parts: Parts, rows):
 
 def _one_by_one(parts: Parts, state: ReplayState, rows, samples, length):
     def body(j, state):
-        row, sample = jax.tree.map(lambda x: x[j], (rows, samples))
-        return one(parts, state, row, sample, _read(parts, state, row))
+        row, sample = tree.row((rows, samples), j)
+        points = _read(parts, state, row)
+        server = state._replace(slots=())
 
-    return jax.lax.fori_loop(0, length, body, state)
+        def replayed():
+            return one(parts, server, row, sample, points)
+
+        if not branches:
+            return _keep(parts, replayed(), state.slots, row.keep)
+        # A branch gets the points as arrays. Without one, the gradient would look up
+        # each entry in its slot anew, which makes it several times slower.
+        valid = j < length
+        server = jax.lax.cond(valid, replayed, lambda: server)
+        slot = jnp.where(valid, row.keep, parts.shape.slots - 1)
+        return _keep(parts, server, state.slots, slot)
+
+    # A table must not pass through a branch, which would copy it.
+    branches = parts.accumulator is None and parts.shape.slots > 1
+    return jax.lax.fori_loop(0, parts.shape.block if branches else length, body, state)
 
 
-def one(parts: Parts, state: ReplayState, row, sample, point) -> ReplayState:
-    """Replays one row: its gradient at `point`, and the step if it brings one about."""
+def one(parts: Parts, server: ReplayState, row, sample, points) -> ReplayState:
+    """Replays one row: its gradient, and the step if it brings one about.
+
+    Args:
+      server: without its slots.
+      points: one per point of the estimator: where the gradients are taken.
+    """
 
     def gradients():
-        return _gradients(parts, state, row, point, sample, row.kind)
+        return _gradients(parts, row, points, sample)
 
     grads = _if_any(row, gradients) if parts.shape.empty else gradients()
     if parts.accumulator is not None:
-        return _accumulate(parts, state, row, grads[0])
+        return _accumulate(parts, server, row, grads[0])
     if parts.shape.every_row_steps:
-        return _step(parts, state, row, grads, read_params=point)
-    return _collect(parts, state, row, tree.scale(row.weight, grads))
+        return _step(parts, server, row, grads, read_params=points[0])
+    return _collect(parts, server, row, tree.scale(row.weight, grads))
 
 
 def _in_one_call(parts: Parts, state: ReplayState, rows, samples) -> ReplayState:
@@ -200,33 +229,40 @@ def _in_one_call(parts: Parts, state: ReplayState, rows, samples) -> ReplayState
 
     def gradients(row, sample):
         # One update has jobs of one kind.
-        point = _read(parts, state, row)
-        return _gradients(parts, state, row, point, sample, last.kind)
+        points = _read(parts, state, row)
+        return _gradients(parts, row._replace(kind=last.kind), points, sample)
 
     grads = jax.vmap(gradients)(rows, samples)
-    mean = jax.tree.map(
-        lambda g: jnp.tensordot(rows.weight.astype(g.dtype), g, axes=1), grads
-    )
-    return _collect(parts, state, last, mean)
+    weighted = jax.vmap(tree.scale)(rows.weight, grads)
+    mean = jax.tree.map(lambda g: jnp.sum(g, axis=0), weighted)
+    return _keep(parts, _collect(parts, state, last, mean), state.slots, last.keep)
+
+
+def _keep(parts: Parts, server: ReplayState, slots, slot) -> ReplayState:
+    """The server with its slots, in one of which is now the newest point."""
+    if parts.shape.slots == 1:
+        return server
+
+    def put(slots, point):
+        # `at[].set` would first read what it overwrites.
+        return jax.lax.dynamic_update_index_in_dim(slots, point, slot, 0)
+
+    return server._replace(slots=jax.tree.map(put, slots, sent(parts, server)))
 
 
 def _read(parts: Parts, state: ReplayState, row):
-    """The point that the job started from."""
-    read = parts.method.read
-    if read is None or parts.shape.ring == 1:
-        return _version(parts, state, row.version)
-    key = jax.random.fold_in(keys.of_job(parts.key, row.worker, row.job), READS)
-    return read(key, state.ring, row.version, state.updates)
+    """The points that the job needs: the one it started from, the one before that."""
+    if parts.shape.slots == 1:
+        return (sent(parts, state),) * parts.estimator.points
+    if parts.method.read is not None:
+        key = jax.random.fold_in(keys.of_job(parts.key, row.worker, row.job), READS)
+        ring = jax.tree.map(lambda s: s[:-1], state.slots)
+        return (parts.method.read(key, ring, row.version, row.newest),)
+    places = (row.slot, row.before)[: parts.estimator.points]
+    return tuple(tree.row(state.slots, place) for place in places)
 
 
-def _version(parts: Parts, state: ReplayState, version):
-    if parts.shape.ring == 1:
-        return state.point
-    slot = version % parts.shape.ring
-    return jax.tree.map(lambda r: r[slot], state.ring)
-
-
-def _gradients(parts: Parts, state: ReplayState, row, point, sample, kind):
+def _gradients(parts: Parts, row, points, sample):
     """At the job's point and, for a pair, at the version before."""
 
     def at(point):
@@ -234,11 +270,11 @@ def _gradients(parts: Parts, state: ReplayState, row, point, sample, kind):
         return parts.problem.grad(parts.data, point, row.worker, sampled)
 
     if parts.estimator.points == 1:
-        return (at(point),)
+        return (at(points[0]),)
     return jax.lax.cond(
-        kind == 0,
-        lambda: (at(point), tree.zeros_like(state.params)),
-        lambda: (at(point), at(_version(parts, state, row.version - 1))),
+        row.kind == 0,
+        lambda: (at(points[0]), tree.zeros_like(points[1])),
+        lambda: (at(points[0]), at(points[1])),
     )
 
 
@@ -284,22 +320,8 @@ def _step(parts: Parts, state: ReplayState, row, grads, **extra) -> ReplayState:
         estimate, state.optimizer, state.params, key=key, **extra
     )
     params = optax.apply_updates(state.params, tree.scale(row.step, updates))
-    point = _point(parts, optimizer_state, params)
-    k = state.updates + 1
-    slot = k % parts.shape.ring
-    return ReplayState(
+    return state._replace(
         params=params,
         optimizer=optimizer_state,
         estimator=estimator_state,
-        sums=state.sums,
-        point=point,
-        ring=jax.tree.map(
-            lambda r, x: r.at[slot].set(x), state.ring, _rung(point, parts.shape)
-        ),
-        updates=k,
     )
-
-
-def _rung(point, shape: Capacities):
-    """What the ring keeps of a version: nothing if only the newest is read."""
-    return point if shape.ring > 1 else ()

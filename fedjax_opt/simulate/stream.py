@@ -12,22 +12,28 @@ import numpy as np
 
 from ..types import Event
 
-# Gradients of one update evaluated in one batched call, and rows whose samples are
-# drawn in one call. Fixed numbers, so that batch sizes do not need programs of their
-# own; larger ones gain little on a CPU.
-BATCHED, DRAWN = 16, 64
+# Gradients of one update evaluated in one batched call, where updates are small or
+# large, and rows whose samples are drawn in one call. Fixed numbers, so that batch sizes
+# do not need programs of their own; larger ones gain little on a CPU.
+FEW, BATCHED, DRAWN = 4, 16, 64
 
 # Arrays are padded to these lengths times powers of the factor: coarse, so that runs
-# share programs. A row takes some 30 bytes, a model in the ring as much as a model.
+# share programs. A row takes some 40 bytes, a slot as much as a model.
 ROWS, ROWS_FACTOR = 4096, 8
 RECORDS, RECORDS_FACTOR = 16, 4
-RING, RING_FACTOR = 16, 4
+SLOTS, SLOTS_FACTOR = 16, 2
 
 
 class Rows(NamedTuple):
     """The gradients that are used, in order of arrival; fields as in `Event`.
 
     A row of weight 0 is a step without a gradient of its own.
+
+    Attributes:
+      newest: the version before the row.
+      slot: where the point of `version` is kept.
+      before: where that of the version before is, if it is read, too.
+      keep: where the newest point goes after the row.
     """
 
     worker: Any
@@ -37,6 +43,10 @@ class Rows(NamedTuple):
     step: Any
     kind: Any
     sample: Any
+    newest: Any
+    slot: Any
+    before: Any
+    keep: Any
 
 
 class Blocks(NamedTuple):
@@ -53,18 +63,32 @@ class Blocks(NamedTuple):
     batched: Any
 
 
+class Draws(NamedTuple):
+    """Consecutive blocks whose samples are drawn in one call.
+
+    Attributes:
+      start: the first row.
+      first, last: which blocks, the last one not included.
+    """
+
+    start: Any
+    first: Any
+    last: Any
+
+
 class Stream(NamedTuple):
     """What the numbers replay.
 
     Attributes:
-      rows, blocks: as above, padded; None for methods that go in rounds.
-      bounds: [records + 1]; between bounds[r] and bounds[r + 1] lie the blocks (or
+      rows, blocks, draws: as above, padded; None for methods that go in rounds.
+      bounds: [records + 1]; between bounds[r] and bounds[r + 1] lie the draws (or
         the rounds) that lead to row r of the trace.
       valid: [records]; False behind the end of a run, where nothing is measured.
     """
 
     rows: Rows | None
     blocks: Blocks | None
+    draws: Draws | None
     bounds: Any
     valid: Any
 
@@ -73,80 +97,155 @@ class Capacities(NamedTuple):
     """What is static: rounded up coarsely, so that runs share programs.
 
     Attributes:
-      ring: models kept; 1 if only the current one is read.
+      slots: points kept; 1 if only the current one is read. Otherwise the last slot is
+        for those that nobody reads.
       block: rows in a block.
+      drawn: rows whose samples are drawn in one call.
       every_row_steps: is each row an update of its own?
       one_by_one: is every gradient handled alone? Otherwise full blocks of one update
         are evaluated in one call.
       empty: are there rows without a gradient?
     """
 
-    ring: int
+    slots: int
     block: int
+    drawn: int
     every_row_steps: bool
     one_by_one: bool
     empty: bool
 
 
-def capacities(
-    runs: list[tuple[Event, np.ndarray]], points: int, one_by_one: bool = False
-) -> Capacities:
-    """What a stack of runs needs. A run is its events and its records.
+class Run(NamedTuple):
+    """What one run replays.
 
-    Records are the numbers of updates done at the rows of the trace, ascending.
+    Attributes:
+      rows: up to its last record; their slots are filled in by `streams`.
+      rows_until: [updates + 1], how many rows the first u updates have.
+      records: the numbers of updates done at the rows of the trace, ascending.
+      slot: [updates + 1], where the point of each version is kept, -1 for those that
+        nobody reads; None for version v in slot v modulo their number.
+      slots: points that are kept at once; 0 if only the current one is read.
     """
-    delay, segment, every_row_steps, empty = 0, 1, True, False
-    for events, records in runs:
-        rows, rows_until = used_rows(events, records)
-        if len(rows.worker) == 0:
-            continue
-        read = rows.weight != 0
-        delays = (_step_of(rows_until) - rows.version)[read]
-        delay = max(delay, int(delays.max(initial=0)))
-        segment = max(segment, int(np.diff(rows_until[records], prepend=0).max()))
-        every_row_steps &= bool((rows.step != 0).all())
-        empty |= not read.all()
-    one_by_one |= every_row_steps
-    ring = points if not delay else _rounded(delay + points, RING, RING_FACTOR)
+
+    rows: Rows
+    rows_until: np.ndarray
+    records: np.ndarray
+    slot: np.ndarray | None
+    slots: int
+
+
+def used(events: Event, records: np.ndarray, points: int, in_order: bool) -> Run:
+    """The rows of a run that are used, and where the points are kept that they read.
+
+    Args:
+      points: of the estimator: with 2, a pair reads the version before, too.
+      in_order: keep version v in slot v modulo their number; otherwise a slot is free
+        again after its point was read for the last time.
+    """
+    updates = int(records[-1]) if len(records) else 0
+    steps = np.flatnonzero(events.step)[:updates]
+    end = steps[-1] + 1 if updates else 0
+    chosen = np.flatnonzero(events.accepted[:end] | (events.step[:end] != 0))
+    columns = {
+        name: np.asarray(getattr(events, name))[chosen]
+        for name in Rows._fields
+        if name in Event._fields
+    }
+    rows_until = np.append(0, np.searchsorted(chosen, steps, side="right"))
+    newest = np.repeat(np.arange(updates, dtype=np.int32), np.diff(rows_until))
+    later = np.zeros(len(chosen), np.int32)
+    rows = Rows(**columns, newest=newest, slot=later, before=later, keep=later)
+    delay = (newest - rows.version)[rows.weight != 0]
+    most = int(delay.max(initial=0)) + points - 1
+    slot, slots = None, most + 1 if most else 0
+    if most and not in_order:
+        slot, slots = _recycled(rows, rows_until, points)
+    return Run(rows, rows_until, records, slot, slots)
+
+
+def _recycled(rows: Rows, rows_until, points: int) -> tuple[np.ndarray, int]:
+    """A slot for every version, free again after its last read; and their number.
+
+    Slots wait in a queue: the j-th version that is read takes the j-th slot, and the
+    slot that is freed k-th is the (slots + k)-th in the queue. Those that nobody reads
+    have slot -1.
+    """
+    updates = len(rows_until) - 1
+    last = np.full(updates + 1, -1)
+    index = np.flatnonzero(rows.weight != 0)
+    last[rows.version[index]] = index  # the last one stays
+    if points == 2:
+        pairs = index[rows.kind[index] != 0]
+        np.maximum.at(last, rows.version[pairs] - 1, pairs)
+    versions = np.flatnonzero(last >= 0)
+    born = np.append(0, rows_until[1:] - 1)[versions]  # the row that makes the version
+    order = np.argsort(last[versions], kind="stable")
+    # Reads come before the write in a row, so that its slot can be taken at once.
+    freed = np.searchsorted(last[versions][order], born, side="right")
+    freed[versions == 0] = 0
+    place = np.arange(len(versions))
+    slots = int((place + 1 - freed).max(initial=1))
+    taken_from = np.where(place < slots, place, order[place - slots])
+    while (taken_from >= slots).any():
+        taken_from = taken_from[taken_from]
+    of_version = np.full(updates + 1, -1)
+    of_version[versions] = taken_from
+    return of_version, slots
+
+
+def capacities(runs: list[Run], table: bool = False) -> Capacities:
+    """What a stack of runs needs.
+
+    Args:
+      table: do gradients go to an accumulator, one by one?
+    """
+    slots = max(run.slots for run in runs)
+    rows = [run for run in runs if len(run.rows.worker)]
+    segments = [np.diff(run.rows_until[run.records], prepend=0).max() for run in rows]
+    every_row_steps = all((run.rows.step != 0).all() for run in rows)
+    one_by_one = table or every_row_steps
+    empty = any((run.rows.weight == 0).any() for run in rows)
     # Samples drawn beyond the next row of the trace are drawn in vain.
-    drawn = min(DRAWN, power_of_two(segment))
-    block = drawn if one_by_one else BATCHED
-    return Capacities(ring, block, every_row_steps, one_by_one, empty)
+    segment = int(max(segments, default=1))
+    if one_by_one:
+        drawn = min(DRAWN, power_of_two(segment))
+    else:
+        drawn = BATCHED if segment <= BATCHED else DRAWN
+    largest = max((np.diff(run.rows_until).max() for run in rows), default=1)
+    batch = FEW if largest < BATCHED else BATCHED
+    return Capacities(
+        slots=_rounded(slots + 1, SLOTS, SLOTS_FACTOR) if slots else 1,
+        block=drawn if one_by_one else min(batch, drawn),
+        drawn=drawn,
+        every_row_steps=every_row_steps,
+        one_by_one=one_by_one,
+        empty=empty,
+    )
 
 
-def streams(runs: list[tuple[Event, np.ndarray]], shape: Capacities) -> Stream:
+def streams(runs: list[Run], shape: Capacities) -> Stream:
     """The stacked, padded streams of several runs."""
-    singles = [_stream(events, records, shape) for events, records in runs]
+    singles = [_stream(run, shape) for run in runs]
     return Stream(
-        rows=_stack([s.rows for s in singles], spare=shape.block),
+        rows=_stack([s.rows for s in singles], spare=shape.drawn),
         blocks=_stack([s.blocks for s in singles], spare=0),
+        draws=_stack([s.draws for s in singles], spare=0),
         bounds=_stack_records([s.bounds for s in singles], edge=True),
         valid=_stack_records([s.valid for s in singles], edge=False),
     )
 
 
-def round_streams(runs: list[tuple[Event, np.ndarray]]) -> Stream:
+def round_streams(runs: list[Run]) -> Stream:
     """Streams of methods that go in rounds: the bounds count rounds, no rows."""
-    bounds = [np.concatenate([[0], records]).astype(np.int32) for _, records in runs]
-    valid = [np.ones(len(records), bool) for _, records in runs]
+    bounds = [np.append(0, run.records).astype(np.int32) for run in runs]
+    valid = [np.ones(len(run.records), bool) for run in runs]
     return Stream(
-        None, None, _stack_records(bounds, edge=True), _stack_records(valid, edge=False)
+        None,
+        None,
+        None,
+        _stack_records(bounds, edge=True),
+        _stack_records(valid, edge=False),
     )
-
-
-def used_rows(events: Event, records: np.ndarray) -> tuple[Rows, np.ndarray]:
-    """The rows that are used up to the last record, and how many there are per update.
-
-    Returns:
-      rows; rows_until [updates + 1]: how many rows the first u updates use.
-    """
-    updates = int(records[-1]) if len(records) else 0
-    steps = np.flatnonzero(events.step)[:updates]
-    end = steps[-1] + 1 if updates else 0
-    used = np.flatnonzero(events.accepted[:end] | (events.step[:end] != 0))
-    rows = Rows(*(np.asarray(getattr(events, name))[used] for name in Rows._fields))
-    rows_until = np.concatenate([[0], np.searchsorted(used, steps, side="right")])
-    return rows, rows_until
 
 
 def power_of_two(number: int) -> int:
@@ -161,14 +260,9 @@ def _rounded(number: int, least: int, factor: int) -> int:
     return least
 
 
-def _step_of(rows_until):
-    """The number of updates done before each row."""
-    return np.repeat(np.arange(len(rows_until) - 1), np.diff(rows_until))
-
-
-def _stream(events: Event, records: np.ndarray, shape: Capacities) -> Stream:
-    rows, rows_until = used_rows(events, records)
-    ends = rows_until[np.r_[0, records]]
+def _stream(run: Run, shape: Capacities) -> Stream:
+    rows, rows_until, records, *_ = run
+    ends = rows_until[np.append(0, records)]
     cuts = ends if shape.one_by_one else rows_until
     lengths = np.diff(cuts)
     pieces = -(-lengths // shape.block)
@@ -179,11 +273,33 @@ def _stream(events: Event, records: np.ndarray, shape: Capacities) -> Stream:
     length = np.minimum(shape.block, np.repeat(cuts[1:], pieces) - start)
     batched = length == shape.block
     if shape.empty:
-        gaps = np.concatenate([[0], np.cumsum(rows.weight == 0)])
+        gaps = np.append(0, np.cumsum(rows.weight == 0))
         batched &= gaps[start + length] == gaps[start]
     blocks = Blocks(start, length, batched)
-    bounds = np.searchsorted(start, ends)
-    return Stream(rows, blocks, bounds, np.ones(len(records), bool))
+    # A block belongs to the draw in whose first rows it starts, so that it ends in it.
+    segment = np.searchsorted(ends, start, side="right") - 1
+    within = (start - ends[segment]) // (shape.drawn - shape.block + 1)
+    first = np.flatnonzero(
+        (np.diff(within, prepend=-1) != 0) | (np.diff(segment, prepend=-1) != 0)
+    )
+    draws = Draws(start[first], first, np.append(first, len(start))[1:])
+    bounds = np.searchsorted(draws.start, ends)
+    valid = np.ones(len(records), bool)
+    return Stream(_placed(run, shape), blocks, draws, bounds, valid)
+
+
+def _placed(run: Run, shape: Capacities) -> Rows:
+    """The rows with the slots of the points that they read and leave behind."""
+    if shape.slots == 1:
+        return run.rows
+    versions, nobody = np.arange(len(run.rows_until), dtype=np.int32), shape.slots - 1
+    slot = versions % nobody if run.slot is None else run.slot
+    slot = np.where(slot < 0, nobody, slot).astype(np.int32)
+    version, after = run.rows.version, run.rows.newest.copy()
+    after[run.rows_until[1:] - 1] += 1
+    return run.rows._replace(
+        slot=slot[version], before=slot[np.maximum(version - 1, 0)], keep=slot[after]
+    )
 
 
 def _stack(tables, spare):

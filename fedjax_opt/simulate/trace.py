@@ -5,17 +5,18 @@ events come back as NumPy arrays.
 """
 
 import functools
-from typing import Any
+from collections.abc import Callable
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
+from ..static import stacked
 from ..types import ComputeTime, Event, Schedule
-
-# Rows of a chunk, short or long: two programs, whatever the number of events.
-SHORT_CHUNK, LONG_CHUNK = 1024, 32768
+from . import arrivals, pruned
+from .progress import LONG_CHUNK, Progress, after, check_time_advances, chunk
 
 
 def trace(
@@ -63,26 +64,28 @@ def trace(
             "no clock of its own: use fo.run"
         )
 
-    def enough(events):
-        if until is None:
-            return events.time.shape[1] >= num_events
-        return (events.time[:, -1] > until).all()
+    def enough(progress: Progress):
+        if num_events is not None:
+            return progress.events >= num_events
+        return progress.time > cast(float, until)
 
-    expected = num_events if until is None else arrivals_until(compute_time, until)
-    schedules, compute_times = jax.tree.map(
-        lambda x: np.asarray(x)[None], (schedule, compute_time)
-    )
-    events = clocks(
-        schedules,
-        compute_times,
+    expected = num_events
+    if expected is None:
+        expected = arrivals_until(compute_time, cast(float, until))
+    (events,) = clocks(
+        [schedule],
+        compute_time,
         key[None],
         num_components,
         enough=enough,
         expected=expected,
+        until=until,
     )
-    events = jax.tree.map(lambda x: x[0], events)
-    rows = slice(num_events) if until is None else events.time <= until
-    return weighed(schedule, jax.tree.map(lambda x: x[rows], events))
+    if num_events is not None:
+        events = _exactly(events, num_events)
+    else:
+        events = jax.tree.map(lambda x: x[events.time <= until], events)
+    return weighed(schedule, events)
 
 
 def weighed(schedule: Schedule, events: Event) -> Event:
@@ -91,44 +94,93 @@ def weighed(schedule: Schedule, events: Event) -> Event:
 
 
 def clocks(
-    schedules, compute_times, keys, num_components, *, enough, expected
-) -> Event:
-    """Runs a stack of clocks, in chunks, until `enough(events)`.
+    schedules: list[Schedule],
+    compute_time: ComputeTime,
+    keys,
+    num_components: int | None,
+    *,
+    enough: Callable[[Progress], bool],
+    expected: int,
+    until: float | None = None,
+) -> list[Event]:
+    """Runs clocks that differ in numbers only, on one cluster.
+
+    Each runs until it has come far enough, or until nobody can arrive any more, or a
+    little longer.
 
     Args:
-      schedules, compute_times, keys: pytrees whose leaves have a leading axis S.
+      schedules: S of them.
+      keys: [S], one for each clock.
       num_components: m of a finite sum, or None.
-      enough: called with the events so far, NumPy arrays [S, rows].
-      expected: a guess of the number of rows.
+      expected: a guess of the number of events.
+      until: no event after this time is needed; None where that is not known.
 
     Returns:
-      Events as NumPy arrays [S, rows].
+      The events of each, NumPy arrays.
     """
-    with jax.enable_x64(True):
-        state = _start(schedules, compute_times, keys, num_components)
+    stack, first = stacked(schedules), schedules[0]
+    beforehand = arrivals.predictable(compute_time)
+    if beforehand and first.events is not None:
+        of_run = functools.partial(arrivals.clock, until=until)
+    elif beforehand and first.longest is not None:
+        of_run = pruned.clock
+    else:
+        with jax.enable_x64(True):
+            state = _start(stack, compute_time, keys, num_components)
 
-    def advance(state, length):
-        return _advance(schedules, compute_times, state, length)
+        def advance(state, length):
+            return _advance(stack, compute_time, state, length)
 
-    num_workers = compute_times.lower_bound.shape[-1]
-    return chunks(state, advance, num_workers, enough=enough, expected=expected)
+        num_workers = compute_time.lower_bound.shape[-1]
+        return chunks(state, advance, num_workers, enough=enough, expected=expected)
+    return [
+        of_run(schedule, compute_time, key, enough=enough, expected=expected)
+        for schedule, key in zip(schedules, keys, strict=True)
+    ]
 
 
-def chunks(state, advance, num_workers: int, *, enough, expected) -> Event:
-    """Events as NumPy arrays [S, rows], from `advance(state, length)`, as `clocks`."""
-    pieces, rows = [], 0
+def chunks(
+    state, advance, num_workers: int, *, enough: Callable[[Progress], bool], expected
+) -> list[Event]:
+    """Runs a stack of clocks chunk by chunk, all until every one has come far enough.
+
+    Args:
+      state: of the stack.
+      advance: (state, length) -> (state, events [S, length]).
+      enough, expected: as in `clocks`.
+    """
+    pieces, progress = [], None
     with jax.enable_x64(True):
         while True:
-            long = max(expected, rows) > 8 * SHORT_CHUNK
-            length = LONG_CHUNK if long else SHORT_CHUNK
-            state, piece = advance(state, length)
-            pieces.append(jax.tree.map(np.asarray, piece))
-            events = jax.tree.map(lambda *x: np.concatenate(x, axis=1), *pieces)
-            rows += length
-            if enough(events):
-                return events
-            if rows > expected:
-                _check_time_advances(events.time, num_workers)
+            done = progress[0].events if progress else 0
+            state, events = advance(state, chunk(max(expected, done)))
+            pieces.append(jax.tree.map(np.asarray, events))
+            runs = _runs(pieces[-1])
+            progress = list(map(after, progress or [Progress()] * len(runs), runs))
+            if all([enough(p) for p in progress]):
+                break
+            if progress[0].events > expected:
+                for one in progress:
+                    check_time_advances(one, num_workers)
+    return _runs(jax.tree.map(lambda *x: np.concatenate(x, axis=1), *pieces))
+
+
+def _runs(events: Event) -> list[Event]:
+    """The events of each run, from arrays [S, events]."""
+    return [Event(*columns) for columns in zip(*events, strict=True)]
+
+
+def _exactly(events: Event, count: int) -> Event:
+    """So many rows; when nobody can arrive any more, the rest are at time inf."""
+    missing = max(count - len(events.time), 0)
+    nothing = Event(*(np.zeros((), x.dtype) for x in events))._replace(
+        time=np.inf, sample=-1
+    )
+    return jax.tree.map(
+        lambda x, fill: np.append(x[:count], np.full(missing, fill, x.dtype)),
+        events,
+        nothing,
+    )
 
 
 def arrivals_until(compute_time: ComputeTime, until: float) -> int:
@@ -168,30 +220,19 @@ def check_workers(compute_time: ComputeTime, num_workers: int) -> None:
         )
 
 
-def _check_time_advances(time, num_workers):
-    """Refuses clusters whose jobs take no time: no horizon would ever be reached."""
-    standing = time.shape[1] - np.argmax(time == time[:, -1:], axis=1)
-    stuck = np.isfinite(time[:, -1]) & (standing > LONG_CHUNK + 4 * num_workers)
-    if stuck.any():
-        raise ValueError(
-            f"simulated time stands still at {time[stuck][0, -1]} s: some worker's "
-            "jobs take 0 seconds; give it a positive duration, or num_events="
-        )
-
-
 @functools.partial(jax.jit, static_argnames="num_components")
-def _start(schedules, compute_times, keys, num_components):
+def _start(schedules, compute_time, keys, num_components):
     def one(clock):
-        schedule, compute_time, key = clock
+        schedule, key = clock
         return schedule.init(key, compute_time, num_components)
 
-    return jax.lax.map(one, (schedules, compute_times, keys))
+    return jax.lax.map(one, (schedules, keys))
 
 
 @functools.partial(jax.jit, static_argnames="length")
-def _advance(schedules, compute_times, states, length):
+def _advance(schedules, compute_time, states, length):
     def one(clock):
-        schedule, compute_time, state = clock
+        schedule, state = clock
 
         def arrival(state, _):
             event, state = schedule.next(state, compute_time, None)
@@ -199,4 +240,4 @@ def _advance(schedules, compute_times, states, length):
 
         return jax.lax.scan(arrival, state, length=length)
 
-    return jax.lax.map(one, (schedules, compute_times, states))
+    return jax.lax.map(one, (schedules, states))

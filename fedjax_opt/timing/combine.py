@@ -1,5 +1,7 @@
 """Laws made of laws: mixtures, and noise that all workers share."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -34,9 +36,9 @@ def mixture(first: ComputeTime, second: ComputeTime, *, probability) -> ComputeT
         mean = weighted(p, first.mean) + weighted(1 - p, second.mean)
     if first.cdf is not None and second.cdf is not None:
         cdf = Partial(_mixture_cdf, first.cdf, second.cdf, p)
-    return ComputeTime(
-        Partial(_mixture, first.sample, second.sample, p), bounds, mean, cdf
-    )
+    sample = Partial(_mixture, first.sample, second.sample, p)
+    steady = first.steady and second.steady
+    return ComputeTime(sample, bounds, mean, cdf, steady=steady)
 
 
 def common(compute_time: ComputeTime, key) -> ComputeTime:
@@ -56,7 +58,8 @@ def common(compute_time: ComputeTime, key) -> ComputeTime:
         raise ValueError(f"key must be a typed key, jax.random.key(0), not {key!r}")
     draw = bind(_common, str(jax.random.key_impl(key)))
     data = np.asarray(jax.random.key_data(key))
-    return compute_time._replace(sample=Partial(draw, compute_time.sample, data))
+    sample = Partial(draw, compute_time.sample, data)
+    return dataclasses.replace(compute_time, sample=sample)
 
 
 def _mixture(first, second, probability, key, worker, job, now, work):

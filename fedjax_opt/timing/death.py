@@ -30,6 +30,7 @@ def dead(compute_time: ComputeTime, workers) -> ComputeTime:
         np.where(is_dead, np.inf, compute_time.lower_bound),
         None if mean is None else np.where(is_dead, np.inf, mean),
         None if cdf is None else Partial(_unless_dead_cdf, cdf, is_dead),
+        steady=compute_time.steady,
     )
 
 

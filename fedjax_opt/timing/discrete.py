@@ -67,6 +67,7 @@ def poisson(base, *, rate, scale=1.0) -> ComputeTime:
         base,
         np.where(np.isinf(base), np.inf, mean),
         Partial(_poisson_cdf, base, halves, rate),
+        steady=True,
     )
 
 
@@ -78,6 +79,7 @@ def _two_points(first, second, probability) -> ComputeTime:
         np.where(probability > 0, first, second),
         weighted(probability, first) + weighted(1 - probability, second),
         Partial(_either_cdf, first, second, probability),
+        steady=True,
     )
 
 

@@ -50,6 +50,7 @@ def located(
         np.where(np.isinf(scale), np.inf, base),
         mean,
         Partial(bind(_cdf, at_most), base, scale, shape),
+        steady=True,
     )
 
 

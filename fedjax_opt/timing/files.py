@@ -44,6 +44,7 @@ def from_file(path, *, num_workers: int | None = None) -> ComputeTime:
         np.minimum.reduceat(duration, first),
         np.add.reduceat(duration, first) / counts,
         Partial(_cdf, duration, owner, counts),
+        steady=True,
     )
 
 

@@ -15,7 +15,8 @@ def fixed(times) -> ComputeTime:
       times: [n] seconds, >= 0; inf for a worker that never delivers.
     """
     (times,) = per_worker(times=times)
-    return ComputeTime(Partial(_fixed, times), times, times, Partial(_cdf, times))
+    sample, cdf = Partial(_fixed, times), Partial(_cdf, times)
+    return ComputeTime(sample, times, times, cdf, steady=True)
 
 
 def _fixed(times, key, worker, job, now, work):

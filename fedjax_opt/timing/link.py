@@ -56,6 +56,7 @@ def with_link(
         compute_time.lower_bound + messages,
         None if mean is None else mean + messages,
         None if cdf is None else Partial(_with_messages_cdf, cdf, messages),
+        steady=compute_time.steady,
     )
 
 

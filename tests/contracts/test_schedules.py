@@ -59,7 +59,11 @@ def share(table, seconds):
 def from_table(table):
     """Compute times that are no law at all: seconds [n, JOBS]."""
     return ComputeTime(
-        Partial(look_up, table), table.min(axis=1), means(table), Partial(share, table)
+        Partial(look_up, table),
+        table.min(axis=1),
+        means(table),
+        Partial(share, table),
+        steady=True,
     )
 
 
