@@ -1,30 +1,34 @@
-"""`python -m benchmarks [--only NAME] [--json FILE]`, from a checkout."""
+"""Speed and memory, as ratios measured in one run.
+
+`python -m benchmarks > benchmarks/RESULTS.md` writes the table of all benchmarks.
+"""
 
 import argparse
 import json
 import pathlib
+import shlex
+import sys
 
-from .rows import ROWS
+from .rows import ROWS, rows_of
+from .table import described, markdown
 
 
 def main() -> None:
-    """Runs the benchmarks and prints, or writes, their rows."""
+    """Runs the benchmarks; prints their rows as a table, or writes them as JSON."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--only", choices=ROWS, help="run one benchmark")
     parser.add_argument(
         "--json", metavar="FILE", nargs="?", const="-", help="rows as JSON"
     )
     arguments = parser.parse_args()
-    names = [arguments.only] if arguments.only else list(ROWS)
-    rows = [ROWS[name]() for name in names]
+    rows = []
+    for name in [arguments.only] if arguments.only else ROWS:
+        print(f"{name} ...", file=sys.stderr, flush=True)
+        rows += rows_of(name)
     if arguments.json is None:
-        for row in rows:
-            print(
-                f"{row.name:14} ours {row.ours:12.4g}  baseline {row.baseline:12.4g}  "
-                f"ratio {row.ratio:7.3g}  {row.unit}  first call {row.first_call:.1f} s"
-            )
+        print(markdown(rows, shlex.join(["python", "-m", "benchmarks", *sys.argv[1:]])))
         return
-    text = json.dumps([row._asdict() for row in rows], indent=1)
+    text = json.dumps([described(row) for row in rows], indent=1)
     if arguments.json == "-":
         print(text)
     else:

@@ -86,7 +86,8 @@ def orthogonalize(x: Array, coefficients: Coefficients) -> Array:
 
         X ← G / ‖G‖_F,   then for each (a, b, c):   X ← a X + (b A + c A²) X,   A = X Xᵀ
 
-    so that every singular value t of G / ‖G‖_F goes through a t + b t³ + c t⁵.
+    so that every singular value t of G / ‖G‖_F goes through a t + b t³ + c t⁵. A tall
+    matrix is multiplied from the right, with A = Xᵀ X, which takes no transposition.
     Deviation: nothing is added to ‖G‖_F (Jordan's code adds 1e-7), so the result does
     not depend on the scale of G.
 
@@ -98,13 +99,13 @@ def orthogonalize(x: Array, coefficients: Coefficients) -> Array:
       Shape and dtype of x; zeros at x = 0. The products are in the dtype of x, in
       float32 without the shortened multiplication of accelerators.
     """
-    if x.shape[-2] > x.shape[-1]:  # the Gram matrix on the short side
-        return orthogonalize(x.mT, coefficients).mT
     norm = _nonzero(euclidean_norm(x, axis=(-2, -1), keepdims=True))
     x = (x / norm).astype(x.dtype)
+    tall = x.shape[-2] > x.shape[-1]  # the Gram matrix is on the short side
     for a, b, c in coefficients:
-        gram = _matmul(x, x.mT)
-        x = a * x + _matmul(b * gram + c * _matmul(gram, gram), x)
+        gram = _matmul(x.mT, x) if tall else _matmul(x, x.mT)
+        factor = b * gram + c * _matmul(gram, gram)
+        x = a * x + (_matmul(x, factor) if tall else _matmul(factor, x))
     return x
 
 

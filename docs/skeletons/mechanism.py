@@ -34,4 +34,4 @@ def skeleton(compressor: Compressor | TreeCompressor) -> Mechanism:
     def server(keys, aggregate, mask, state):  # mask [n] tells who came
         return aggregate, state  # the estimate of ∇f(x), and the new state
 
-    return Mechanism(init, worker, c.decode, server, c.bits)
+    return Mechanism(init, worker, c.decode, server, c.bits, c.add)

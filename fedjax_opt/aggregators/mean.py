@@ -1,5 +1,7 @@
 """The mean."""
 
+import jax.numpy as jnp
+
 from ..static import memoised
 from ..tree import mean_over_workers
 from ..types import Aggregator
@@ -24,4 +26,7 @@ def mean() -> Aggregator:
     def aggregate(keys, messages, mask, state):
         return mean_over_workers(messages), state
 
-    return Aggregator(init, aggregate)
+    def weights(mask):
+        return jnp.where(mask, 1 / mask.size, 0.0)
+
+    return Aggregator(init, aggregate, weights)

@@ -40,17 +40,21 @@ def rand_k(k: int | None = None, *, fraction: float | None = None) -> Compressor
         indices = _subset(required(keys.private), num_kept(x.size), x.size)
         return sparse.pack(flat[indices], indices, x.size)
 
+    def scaling(like):
+        return like.size / num_kept(like.size)
+
     def decode(message, like):
         at_least_float32 = jnp.promote_types(like.dtype, jnp.float32)
-        values = message.values.astype(at_least_float32) * (
-            like.size / num_kept(like.size)
-        )
+        values = message.values.astype(at_least_float32) * scaling(like)
         return sparse.decode(message._replace(values=values), like)
+
+    def add(onto, message, weight):
+        return sparse.add(onto, message, weight * scaling(onto))
 
     def certificate(d):
         return Certificate(omega=d / num_kept(d) - 1)
 
-    return Compressor(encode, decode, sparse.bits, certificate, label)
+    return Compressor(encode, decode, sparse.bits, certificate, label, add)
 
 
 def _subset(key, k: int, d: int):

@@ -63,6 +63,21 @@ def decode(message: Sparse, like):
     return flat.at[message.indices].set(values, unique_indices=True).reshape(like.shape)
 
 
+def add(onto, message: Sparse, weight):
+    """onto + weight · decode(message), or the sum over a stack, in one scatter.
+
+    Half precision is summed in float32. Where a sum runs in parallel, as on a GPU, the
+    order of its terms, and with it the rounding, may differ between runs.
+    """
+    wide = jnp.promote_types(onto.dtype, jnp.float32)
+    weight = jnp.asarray(weight, wide)[..., None]
+    terms = jnp.where(weight == 0, 0, weight * message.values.astype(wide))
+    alone = message.indices.ndim == 1
+    flat = onto.ravel().astype(wide)
+    flat = flat.at[message.indices.ravel()].add(terms.ravel(), unique_indices=alone)
+    return flat.reshape(onto.shape).astype(onto.dtype)
+
+
 def bits(message: Sparse, like) -> Bits:
     """K numbers; on the wire their indices too, at best coded as one K-subset."""
     k = message.values.size

@@ -3,7 +3,7 @@
 import functools
 import itertools
 from collections.abc import Callable
-from typing import cast
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from .. import checks
 from ..keys import for_leaf
 from ..static import memoised
-from ..tree import leaf_names, leaf_sizes, scale
+from ..tree import add_scaled, leaf_names, leaf_sizes, scale
 from ..types import Bits, Certificate, Compressor, TreeCompressor
 
 
@@ -43,6 +43,10 @@ def scaled(compressor: checks.AnyCompressor) -> checks.AnyCompressor:
         size = leaf_sizes(like) if takes_trees else like.size
         return scale(shrinkage(size), compressor.decode(message, like))
 
+    def add(inner, onto, message, weight):
+        size = leaf_sizes(onto) if takes_trees else onto.size
+        return inner(onto, message, weight * shrinkage(size))
+
     def certificate(size):
         return Certificate(alpha=shrinkage(size))
 
@@ -50,6 +54,7 @@ def scaled(compressor: checks.AnyCompressor) -> checks.AnyCompressor:
         decode=decode,
         certificate=certificate,
         label=f"wrap.scaled({compressor.label})",
+        add=compressor.add and functools.partial(add, compressor.add),
     )
 
 
@@ -83,6 +88,11 @@ def per_leaf(compressor: Compressor | TreeCompressor) -> TreeCompressor:
         pairs = zip(message, leaves, strict=True)
         return structure.unflatten([compressor.decode(*pair) for pair in pairs])
 
+    def add(inner, onto, message, weight):
+        leaves, structure = jax.tree.flatten(onto)
+        pairs = zip(leaves, message, strict=True)
+        return structure.unflatten([inner(*pair, weight) for pair in pairs])
+
     def bits(message, like):
         pairs = zip(message, jax.tree.leaves(like), strict=True)
         columns = zip(*(compressor.bits(*pair) for pair in pairs), strict=True)
@@ -95,7 +105,14 @@ def per_leaf(compressor: Compressor | TreeCompressor) -> TreeCompressor:
             alpha=_worst(min, [c.alpha for c in each]),
         )
 
-    return TreeCompressor(encode, decode, bits, certificate, compressor.label)
+    return TreeCompressor(
+        encode,
+        decode,
+        bits,
+        certificate,
+        compressor.label,
+        compressor.add and functools.partial(add, compressor.add),
+    )
 
 
 @memoised
@@ -121,19 +138,13 @@ def whole_tree(compressor: Compressor) -> TreeCompressor:
         )
 
     def encode(keys, tree):
-        dtype = _vector_like(tree).dtype
-        flat = [x.ravel().astype(dtype) for x in jax.tree.leaves(tree)]
-        return compressor.encode(keys, jnp.concatenate(flat))
+        return compressor.encode(keys, _join(tree))
 
     def decode(message, like):
-        vector = compressor.decode(message, _vector_like(like))
-        leaves, structure = jax.tree.flatten(like)
-        ends = list(itertools.accumulate(leaf_sizes(like)))
-        parts = jnp.split(vector, ends[:-1])
-        return structure.unflatten(
-            part.reshape(x.shape).astype(x.dtype)
-            for part, x in zip(parts, leaves, strict=True)
-        )
+        return _split(compressor.decode(message, _vector_like(like)), like)
+
+    def add(inner, onto, message, weight):
+        return _split(inner(_join(onto), message, weight), onto)
 
     def bits(message, like):
         return compressor.bits(message, _vector_like(like))
@@ -142,7 +153,45 @@ def whole_tree(compressor: Compressor) -> TreeCompressor:
         return compressor.certificate(sum(sizes))
 
     label = f"wrap.whole_tree({compressor.label})"
-    return TreeCompressor(encode, decode, bits, certificate, label)
+    return TreeCompressor(
+        encode,
+        decode,
+        bits,
+        certificate,
+        label,
+        compressor.add and functools.partial(add, compressor.add),
+    )
+
+
+def add_decoded(compressor: TreeCompressor, onto, message, weight: Any = 1):
+    """onto + weight · decode(message), without a dense array where that is possible.
+
+    Args:
+      compressor: whose message it is.
+      onto: the tree to which it is added.
+      message: one, not a stack.
+      weight: a number; may be traced.
+    """
+    if compressor.add is not None:
+        return compressor.add(onto, message, weight)
+    return add_scaled(onto, weight, compressor.decode(message, onto))
+
+
+def _join(tree):
+    """The leaves of a tree as one vector, in the dtype that they promote to."""
+    dtype = _vector_like(tree).dtype
+    return jnp.concatenate([x.ravel().astype(dtype) for x in jax.tree.leaves(tree)])
+
+
+def _split(vector, like):
+    """A tree like `like`, of one vector."""
+    leaves, structure = jax.tree.flatten(like)
+    ends = list(itertools.accumulate(leaf_sizes(like)))
+    parts = jnp.split(vector, ends[:-1])
+    return structure.unflatten(
+        part.reshape(x.shape).astype(x.dtype)
+        for part, x in zip(parts, leaves, strict=True)
+    )
 
 
 def _vector_like(tree) -> jax.ShapeDtypeStruct:

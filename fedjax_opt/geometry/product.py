@@ -6,14 +6,18 @@ Reference: Riabinin, Shulgin, Gruntkowska, Richtárik (2025). arXiv:2505.13416.
 """
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 from .. import static, tree
-from ..types import Geometry, Tree, TreeGeometry
+from ..types import Array, Geometry, Tree, TreeGeometry
+
+# Equal matrices of at least so many entries are taken one after the other on a CPU.
+LARGE = 64 * 64
 
 
 def per_leaf(geometry: Geometry | TreeGeometry, radius: Any = 1.0) -> TreeGeometry:
@@ -102,10 +106,13 @@ def _product(assign: Callable[[Tree], list]) -> TreeGeometry:
         return sum(radius * geometry.dual(y) for (geometry, radius), y in each(g))
 
     def lmo(g):
-        steps = [
-            tree.scale(radius, geometry.lmo(y)) for (geometry, radius), y in each(g)
-        ]
-        return jax.tree.unflatten(jax.tree.structure(g), steps)
+        leaves, structure = jax.tree.flatten(g)
+        pairs = assign(g)
+        steps = _steps([geometry for geometry, _ in pairs], leaves)
+        return structure.unflatten(
+            tree.scale(radius, step)
+            for (_, radius), step in zip(pairs, steps, strict=True)
+        )
 
     return TreeGeometry(norm, dual, lmo)
 
@@ -117,6 +124,36 @@ def _with_radius(geometry: TreeGeometry, radius) -> TreeGeometry:
         lambda g: geometry.dual(g) * radius,
         lambda g: tree.scale(radius, geometry.lmo(g)),
     )
+
+
+def _steps(geometries: Sequence[Geometry], leaves: list[Array]) -> list[Array]:
+    """The lmo of every leaf, of equal matrices with the same norm in one batch."""
+    groups: dict[Any, list[int]] = {}
+    for i, (geometry, leaf) in enumerate(zip(geometries, leaves, strict=True)):
+        kind = (geometry, jax.typeof(leaf)) if jnp.ndim(leaf) == 2 else i
+        groups.setdefault(kind, []).append(i)
+    steps = {}
+    for group in groups.values():
+        lmo = geometries[group[0]].lmo
+        steps |= zip(group, _batched(lmo, [leaves[i] for i in group]), strict=True)
+    return [steps[i] for i in range(len(leaves))]
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _batched(lmo: Callable[[Array], Array], leaves: list[Array]) -> list[Array]:
+    """The lmo of equal leaves, compiled once for all of them.
+
+    On a CPU the products of one large matrix use all cores and stay in the cache: five
+    Newton–Schulz steps of 12 matrices 768 x 768 on two cores take 0.62 s one after the
+    other, 0.72 s in batched products. For 48 matrices 16 x 16 it is 0.8 and 0.6 ms.
+    """
+    if len(leaves) == 1:
+        return [lmo(leaves[0])]
+    stack = jnp.stack(leaves)
+    if leaves[0].size < LARGE:
+        return list(jax.vmap(lmo)(stack))
+    in_turn = functools.partial(lax.map, lmo)
+    return list(lax.platform_dependent(stack, cpu=in_turn, default=jax.vmap(lmo)))
 
 
 def _same(geometry: Geometry, x: Tree) -> list:

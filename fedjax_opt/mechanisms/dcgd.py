@@ -36,4 +36,4 @@ def dcgd(compressor: Compressor | TreeCompressor) -> Mechanism:
     def server(keys, aggregate, mask, state):
         return aggregate, state
 
-    return Mechanism(init, worker, c.decode, server, c.bits)
+    return Mechanism(init, worker, c.decode, server, c.bits, c.add)

@@ -3,7 +3,7 @@
 from typing import Any, cast
 
 from .. import checks, tree
-from ..compressors.wrap import per_leaf
+from ..compressors.wrap import add_decoded, per_leaf
 from ..static import memoised
 from ..types import Compressor, Mechanism, Roles, TreeCompressor
 
@@ -49,9 +49,9 @@ def diana(
 
     def worker(keys, grad, h_i):
         message = c.encode(keys, tree.sub(grad, h_i))
-        return message, tree.add_scaled(h_i, step(h_i), c.decode(message, h_i))
+        return message, add_decoded(c, h_i, message, step(h_i))
 
     def server(keys, aggregate, mask, h):
         return tree.add(h, aggregate), tree.add_scaled(h, step(h), aggregate)
 
-    return Mechanism(init, worker, c.decode, server, c.bits)
+    return Mechanism(init, worker, c.decode, server, c.bits, c.add)

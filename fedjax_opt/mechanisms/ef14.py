@@ -1,7 +1,7 @@
 """EF14, classical error feedback. arXiv:1809.07599."""
 
 from .. import tree
-from ..compressors.wrap import per_leaf
+from ..compressors.wrap import add_decoded, per_leaf
 from ..static import memoised
 from ..types import Compressor, Mechanism, Roles, TreeCompressor
 
@@ -39,9 +39,9 @@ def ef14(compressor: Compressor | TreeCompressor) -> Mechanism:
     def worker(keys, grad, error):
         corrected = tree.add(error, grad)
         message = c.encode(keys, corrected)
-        return message, tree.sub(corrected, c.decode(message, corrected))
+        return message, add_decoded(c, corrected, message, -1)
 
     def server(keys, aggregate, mask, state):
         return aggregate, state
 
-    return Mechanism(init, worker, c.decode, server, c.bits)
+    return Mechanism(init, worker, c.decode, server, c.bits, c.add)

@@ -1,7 +1,7 @@
 """EF21. arXiv:2106.05203."""
 
 from .. import checks, tree
-from ..compressors.wrap import per_leaf
+from ..compressors.wrap import add_decoded, per_leaf
 from ..static import memoised
 from ..types import Compressor, Mechanism, Roles, TreeCompressor
 
@@ -37,10 +37,10 @@ def ef21(compressor: Compressor | TreeCompressor) -> Mechanism:
 
     def worker(keys, grad, g_i):
         message = c.encode(keys, tree.sub(grad, g_i))
-        return message, tree.add(g_i, c.decode(message, g_i))
+        return message, add_decoded(c, g_i, message)
 
     def server(keys, aggregate, mask, g):
         g = tree.add(g, aggregate)
         return g, g
 
-    return Mechanism(init, worker, c.decode, server, c.bits)
+    return Mechanism(init, worker, c.decode, server, c.bits, c.add)

@@ -119,22 +119,34 @@ def _work(parts: Parts, worker: Workers, server: Server):
 def _serve(parts: Parts, messages, like, server: Server):
     """The server: its estimate from n messages, its new states, the account."""
     mechanism, came = parts.mechanism, server.came
+    aggregate, aggregator_state = _aggregate(parts, messages, like, server)
+    server_keys = keys.in_round(server.round_key, keys.SERVER, parts.num_workers)
+    estimate, state = mechanism.server(server_keys, aggregate, came, server.state)
+    bits = _bits_of_all(mechanism, messages, like, came)
+    info = RoundInfo(bits, jnp.sum(came, dtype=jnp.int32))
+    return estimate, state, aggregator_state, info
+
+
+def _aggregate(parts: Parts, messages, like, server: Server):
+    """What the aggregator makes of n messages, and its state.
+
+    A linear one is given no decoded messages if the mechanism can do without them:
+    adding n sparse messages to a zero takes their entries, not n·d numbers.
+    """
+    mechanism, aggregator, came = parts.mechanism, parts.aggregator, server.came
+    if mechanism.add is not None and aggregator.weights is not None:
+        zero = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), like)
+        return mechanism.add(zero, messages, aggregator.weights(came)), ()
 
     def decode(message, came):
         decoded = mechanism.decode(message, like)
         return tree.select(came, decoded, tree.zeros_like(decoded))
 
-    server_keys, aggregator_keys = (
-        keys.in_round(key, keys.SERVER, parts.num_workers)
-        for key in (server.round_key, server.aggregator_key)
+    aggregator_keys = keys.in_round(
+        server.aggregator_key, keys.SERVER, parts.num_workers
     )
-    aggregate, aggregator_state = parts.aggregator.aggregate(
-        aggregator_keys, jax.vmap(decode)(messages, came), came, server.aggregator
-    )
-    estimate, state = mechanism.server(server_keys, aggregate, came, server.state)
-    bits = _bits_of_all(mechanism, messages, like, came)
-    info = RoundInfo(bits, jnp.sum(came, dtype=jnp.int32))
-    return estimate, state, aggregator_state, info
+    decoded = jax.vmap(decode)(messages, came)
+    return aggregator.aggregate(aggregator_keys, decoded, came, server.aggregator)
 
 
 def _bits_of_all(mechanism: Mechanism, messages, like, came) -> Bits:

@@ -1,0 +1,1 @@
+"""What the library is measured against: plain NumPy, and plain loops."""
