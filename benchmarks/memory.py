@@ -14,7 +14,9 @@ import jax
 import numpy as np
 
 import fedjax_opt as fo
+from fedjax_opt.simulate import numbers
 
+from . import programs
 from .harness import Row, skipped
 
 N, FEW_N, D = 10_000, 1_000, 100_000
@@ -36,7 +38,36 @@ def memory() -> list[Row]:
     if not os.access(RESET, os.W_OK):
         reason = f"the peak of a process is read from {STATUS}, set back by {RESET}"
         return [skipped(f"memory_{name}", reason, n=N, d=D) for name in METHODS]
-    return [_row(name) for name in METHODS]
+    return [_row(name) for name in METHODS] + [_compiled(name) for name in METHODS]
+
+
+def _compiled(name) -> Row:
+    """What the compiled program says that it takes: points, gradients, the state."""
+    few, many = _bytes_of_program(name, FEW_N), _bytes_of_program(name, N)
+    return Row(
+        f"memory_{name}_compiled",
+        many / 1e6,
+        4 * N * D / 1e6,
+        ratio=4 * N * D / many,
+        unit="MB",
+        against="a model for each worker, n·d·4 bytes",
+        n=N,
+        d=D,
+        target="grows with R·d, not with n·d",
+        note=f"{few / 1e6:.3g} MB with n = {FEW_N}; `memory_analysis` of the numbers",
+    )
+
+
+def _bytes_of_program(name, num_workers) -> int:
+    """Temporaries and the state, which is both an argument and a result."""
+    times = fo.timing.fixed(np.sqrt(np.arange(1.0, num_workers + 1)))
+    begin, rest = programs.arguments(
+        METHODS[name], _problem(D), times, num_workers=num_workers, updates=UPDATES
+    )
+    states = jax.eval_shape(lambda *a: numbers.begin(begin[0], *a), *begin[1:])
+    compiled = numbers.advance.lower(*begin, *rest, states).compile()
+    analysis = compiled.memory_analysis()
+    return analysis.temp_size_in_bytes + analysis.output_size_in_bytes
 
 
 def _row(name) -> Row:
@@ -68,7 +99,7 @@ def _peak(name, num_workers) -> int:
 
 
 def _main(name, num_workers, dim) -> None:
-    problem = fo.problems.tridiagonal(dim, noise="scalar", noise_level=0.01)
+    problem = _problem(dim)
     times = np.sqrt(np.arange(1.0, num_workers + 1))
 
     def run():
@@ -87,6 +118,10 @@ def _main(name, num_workers, dim) -> None:
     RESET.write_text("5")
     run()
     print(_status("VmHWM") - before)
+
+
+def _problem(dim):
+    return fo.problems.tridiagonal(dim, noise="scalar", noise_level=0.01)
 
 
 def _status(field) -> int:

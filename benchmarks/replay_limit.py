@@ -12,9 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 
 import fedjax_opt as fo
-from fedjax_opt.simulate import devices, numbers, stream
-from fedjax_opt.static import stacked
+from fedjax_opt.simulate import numbers
 
+from . import programs
 from .harness import Row, compare
 
 N, D, STEP, THRESHOLD = 1000, 1729, 0.05, 6
@@ -45,27 +45,18 @@ def _row(name: str, noise: str, updates: int) -> Row:
 
 def _replay(problem, updates: int):
     """The numbers alone: the clock has run."""
-    method = fo.methods.ringmaster_asgd(step_size=STEP, delay_threshold=THRESHOLD)
-    events = fo.simulate.trace(
-        fo.events.ringmaster(delay_threshold=THRESHOLD, stop=True),
+    begin, rest = programs.arguments(
+        fo.methods.ringmaster_asgd(
+            step_size=STEP, delay_threshold=THRESHOLD, stop=True
+        ),
+        problem,
         fo.timing.fixed(np.sqrt(np.arange(1.0, N + 1))),
         num_workers=N,
-        key=jax.random.key(0),
-        num_events=2 * updates,
+        updates=updates,
     )
-    run = stream.used(events, np.array([updates]), points=1, in_order=False)
-    shape = stream.capacities([run])
-    functions, start = numbers.split_problem(problem)
-    alone, _ = devices.spread_runs(1)
-    program = numbers.Program(functions, shape, N, alone)
-    methods = stacked([numbers.without_schedule(method)])
-    fixed = (methods, jax.random.key(1)[None], start)
-    streams = jax.device_put(stream.streams([run], shape))
-    which = np.zeros(1, np.int32)
 
     def ours():
-        states = numbers.begin(program, *fixed)
-        return numbers.advance(program, *fixed, streams, which, states)[1]
+        return numbers.advance(*begin, *rest, numbers.begin(*begin))[1]
 
     return ours
 

@@ -24,6 +24,9 @@ from .methods.registry import METHODS, lookup
 
 FORMATS = ("csv", "parquet")
 
+# Of tqdm: runs under way count in part, and are shown as whole ones.
+BAR = "{l_bar}{bar}| {n:.0f}/{total} runs [{elapsed}<{remaining}, {postfix}]"
+
 # typer brings its own click or imports it, depending on its version.
 UsageError: Any = typer.BadParameter.__bases__[0]
 
@@ -171,6 +174,13 @@ def compare(
     format: Annotated[
         str, typer.Option(help="Of the traces: csv or parquet.")
     ] = FORMATS[0],
+    checkpoint: Annotated[
+        pathlib.Path | None,
+        typer.Option(
+            help="A folder to save the runs in as they go. If the comparison is "
+            "interrupted, the same command goes on from there."
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Tune methods on one problem and cluster, and compare them.
@@ -211,6 +221,7 @@ def compare(
         step_sizes=grid,
         target=target,
         num_rows=chosen.num_rows,
+        checkpoint=checkpoint,
     )
     extra = {"problem": chosen.description, "arguments": _plain(arguments)}
     comparison = dataclasses.replace(comparison, config=extra | comparison.config)
@@ -257,11 +268,12 @@ def _dated_folder() -> pathlib.Path:
 def _with_progress_bar(problem, **options) -> Comparison:
     bar = None
 
-    def progress(done: int, total: int, name: str) -> None:
+    def progress(done: float, total: int, updates: int, name: str) -> None:
         nonlocal bar
         if bar is None:  # not before the input has been checked
-            bar = tqdm(total=total, unit="run", file=sys.stderr, desc="tuning")
-        bar.set_postfix_str(name, refresh=False)
+            bar = tqdm(total=total, file=sys.stderr, desc="tuning", bar_format=BAR)
+        rate = tqdm.format_sizeof(updates / max(bar.format_dict["elapsed"], 1e-9))
+        bar.set_postfix_str(f"{rate} updates/s, {name}", refresh=False)
         bar.update(done - bar.n)
 
     try:

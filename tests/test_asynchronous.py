@@ -1,5 +1,6 @@
 """Asynchronous recipes: fixed points, stability, reductions, mistakes."""
 
+import dataclasses
 import functools
 
 import jax
@@ -19,8 +20,7 @@ from small_cluster import (
 )
 
 import fedjax_opt as fo
-from fedjax_opt.simulate import interleaved
-from fedjax_opt.simulate.numbers import numbers
+from fedjax_opt.simulate import interleaved, numbers
 from fedjax_opt.simulate.trace import _advance
 
 ASSIGNMENTS = ("pure", "random", "shuffled")
@@ -269,7 +269,7 @@ RECIPES = {
 @pytest.mark.parametrize("name", RECIPES)
 def test_other_numbers_need_no_other_program(name):
     make, first, second = RECIPES[name]
-    programs = numbers, _advance, interleaved._advance
+    programs = numbers.advance, _advance, interleaved._advance
 
     def once(step_size, parameters, factor, key):
         times = fo.timing.fixed(factor * TIMES)
@@ -346,11 +346,11 @@ def test_mistakes_are_named(make, message):
 )
 def test_rules_of_the_means_need_means(method):
     with pytest.raises(ValueError, match="mean"):
-        go(method, compute_time=CLUSTER._replace(mean=None))
+        go(method, compute_time=dataclasses.replace(CLUSTER, mean=None))
 
 
 def test_observed_durations_need_no_means():
-    unknown = CLUSTER._replace(mean=None)
+    unknown = dataclasses.replace(CLUSTER, mean=None)
     trace = go(m.rescaled_asgd(step_size=0.1, observed=True), compute_time=unknown)
     assert np.isfinite(trace.loss).all()
 

@@ -1,5 +1,6 @@
 """Methods that collect batches: golden figures, reductions, unbiasedness, accounts."""
 
+import dataclasses
 import functools
 
 import jax
@@ -11,7 +12,7 @@ from reference import collectors
 
 import fedjax_opt as fo
 from fedjax_opt import events, methods, timing
-from fedjax_opt.simulate.numbers import numbers
+from fedjax_opt.simulate import numbers
 from fedjax_opt.simulate.trace import _advance
 
 N, DIM = 5, 6
@@ -614,9 +615,9 @@ def test_other_numbers_need_no_other_program(name):
         return run(method, NOISY, law, num_updates=20, key=key)
 
     first = once(0.1, numbers_a, 1.0, 0)
-    programs = numbers._cache_size(), _advance._cache_size()
+    programs = numbers.advance._cache_size(), _advance._cache_size()
     other = once(0.2, numbers_b, 1.1, 1)
-    assert (numbers._cache_size(), _advance._cache_size()) == programs
+    assert (numbers.advance._cache_size(), _advance._cache_size()) == programs
     assert not np.array_equal(first.loss, other.loss)
 
 
@@ -760,4 +761,4 @@ def test_mistakes_are_named(make, message):
 )
 def test_clusters_that_do_not_suffice_are_refused(method, change, message):
     with pytest.raises(ValueError, match=message):
-        run(method, compute_time=CLUSTER._replace(**change))
+        run(method, compute_time=dataclasses.replace(CLUSTER, **change))

@@ -1,13 +1,13 @@
 """The adapter: in a chain with optax, on a mesh, with errors, and what it transmits."""
 
 import math
-import re
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from collectives import BYTES, collectives
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from fedjax_opt.aggregators import coordinate_median
@@ -172,26 +172,6 @@ def test_ef21_with_top_1_converges(first_grads, expected):
 
 
 # ---------------------------------------------------------------- what is transmitted
-
-
-COLLECTIVE = re.compile(
-    r"= (?P<result>.*?) (?P<name>all-gather|all-reduce|all-to-all|reduce-scatter|"
-    r"collective-permute|collective-broadcast|ragged-all-to-all)(-start)?\("
-)
-BYTES = {"pred": 1, "s8": 1, "u8": 1, "bf16": 2, "f16": 2, "s32": 4, "u32": 4}
-BYTES |= {"f32": 4, "s64": 8, "u64": 8, "f64": 8}
-
-
-def shapes_in(text):
-    """(dtype, number of entries) of every array type in a piece of HLO."""
-    found = re.findall(r"([a-z]+\d*)\[([\d,]*)\]", text)
-    return [(t, math.prod(int(n) for n in s.split(",") if n)) for t, s in found]
-
-
-def collectives(hlo):
-    """The arrays that the collective operations of a compiled program yield."""
-    matches = (COLLECTIVE.search(line) for line in hlo.splitlines())
-    return [array for m in matches if m for array in shapes_in(m["result"])]
 
 
 @pytest.mark.parametrize("axis_type", AXIS_TYPES)

@@ -1,5 +1,6 @@
 """Methods for finite sums: reductions, times, what is counted, mistakes."""
 
+import dataclasses
 import functools
 
 import jax
@@ -33,7 +34,7 @@ from finite_sums import (
 from reference import finite_sum
 
 import fedjax_opt as fo
-from fedjax_opt.simulate.numbers import numbers
+from fedjax_opt.simulate import numbers
 from fedjax_opt.simulate.trace import _advance
 
 # ------------------------------------------------- finite sums as problems
@@ -296,9 +297,9 @@ NUMBERS = {
 def test_other_numbers_need_no_other_program(name):
     method, other = NUMBERS[name]
     first = go(method, PROBLEM, key=jax.random.key(0), num_updates=12)
-    programs = numbers._cache_size(), _advance._cache_size()
+    programs = numbers.advance._cache_size(), _advance._cache_size()
     second = go(other, PROBLEM, key=jax.random.key(1), num_updates=12)
-    assert (numbers._cache_size(), _advance._cache_size()) == programs
+    assert (numbers.advance._cache_size(), _advance._cache_size()) == programs
     assert not np.array_equal(first.loss, second.loss)
 
 
@@ -353,4 +354,6 @@ def test_soviet_methods_need_everybody(name):
 
 def test_the_hero_needs_means():
     with pytest.raises(ValueError, match="have no mean"):
-        iterates(RECIPES["hero_gd"], compute_time=CLUSTER._replace(mean=None))
+        iterates(
+            RECIPES["hero_gd"], compute_time=dataclasses.replace(CLUSTER, mean=None)
+        )

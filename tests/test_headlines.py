@@ -5,6 +5,7 @@ size tuned on a grid, and its batch size or delay threshold where the paper tune
 The docstrings give what was measured; what is asserted lies between that and a tie.
 """
 
+import dataclasses
 import functools
 
 import numpy as np
@@ -194,7 +195,9 @@ def test_the_best_workers_are_worth_knowing_while_they_stay_the_best():
             sweep = tuned(
                 make,
                 problem,
-                law._replace(mean=times),  # what was known when the workers were chosen
+                dataclasses.replace(
+                    law, mean=times
+                ),  # what was known when the workers were chosen
                 grid={"step_size": steps(-1, -6)},
                 metric=seconds_to(problem.constants["variance"] / ratio),
                 until=500.0,

@@ -11,7 +11,7 @@ import pytest
 from jax.tree_util import Partial
 
 import fedjax_opt as fo
-from fedjax_opt.simulate.numbers import numbers
+from fedjax_opt.simulate import numbers
 from fedjax_opt.simulate.trace import _advance
 
 N, DIM = 5, 6
@@ -224,9 +224,9 @@ def test_other_numbers_need_no_other_program(name):
         )
 
     first = once(0.1, numbers_a, TIMES, 0)
-    programs = numbers._cache_size(), _advance._cache_size()
+    programs = numbers.advance._cache_size(), _advance._cache_size()
     other = once(0.2, numbers_b, 1.001 * TIMES, 1)
-    assert (numbers._cache_size(), _advance._cache_size()) == programs
+    assert (numbers.advance._cache_size(), _advance._cache_size()) == programs
     assert not np.array_equal(first.loss, other.loss)
     again = once(0.1, numbers_a, TIMES, 0)
     for column in first.columns:
@@ -243,10 +243,10 @@ def test_other_horizons_need_no_other_program():
         return len(fo.run(method, NOISY, key=jax.random.key(key), **options).time)
 
     rows(0, until=20.0)
-    programs = numbers._cache_size(), _advance._cache_size()
+    programs = numbers.advance._cache_size(), _advance._cache_size()
     assert len({rows(1, until=20.0), rows(2, until=18.0), rows(3, until=22.0)}) == 3
     assert rows(4, num_updates=30) == 31
-    assert (numbers._cache_size(), _advance._cache_size()) == programs
+    assert (numbers.advance._cache_size(), _advance._cache_size()) == programs
 
 
 def test_other_keys_and_workers_draw_differently():

@@ -38,7 +38,7 @@ LEVELS = (
 LEVEL = {part: level for level, parts in enumerate(LEVELS) for part in parts}
 
 # Where the name that is imported is not that of the distribution.
-DISTRIBUTION = {"sklearn": "scikit-learn"}
+DISTRIBUTION = {"sklearn": "scikit-learn", "orbax": "orbax-checkpoint"}
 
 ARXIV_ID = r"\d{4}\.\d{5}"
 
@@ -89,7 +89,9 @@ def wrong_imports(path: pathlib.Path, tree: ast.AST) -> Iterator[tuple[int, str]
 
 def undeclared_imports(path: pathlib.Path, tree: ast.AST) -> Iterator[tuple[int, str]]:
     """Imports of distributions that pyproject.toml does not name."""
-    names = [re.split(r"[<>=~! ]", d)[0] for d in PYPROJECT["project"]["dependencies"]]
+    project = PYPROJECT["project"]
+    declared = project["dependencies"] + project["optional-dependencies"]["cluster"]
+    names = [re.split(r"[<>=~! ]", d)[0] for d in declared]
     for line, name in modules_imported(path, tree):
         top = name.partition(".")[0]
         if top not in sys.stdlib_module_names and top != PACKAGE:

@@ -11,7 +11,7 @@ from trajectory import COMPUTE_TIME, PROBLEM, X0, N, full_gradient, measured
 
 import fedjax_opt as fo
 from fedjax_opt import estimators, events, geometry, methods
-from fedjax_opt.simulate.numbers import numbers
+from fedjax_opt.simulate import numbers
 from fedjax_opt.types import Problem
 
 KEY = jax.random.key(5)
@@ -345,9 +345,9 @@ def test_a_sweep_is_its_runs_and_one_program(make):
         fo.run(make(step_size=eta), PROBLEM, key=jax.random.key(5), **options)
         for eta in grid["step_size"]
     ]
-    programs = numbers._cache_size()
+    programs = numbers.advance._cache_size()
     fo.run(make(step_size=0.01), PROBLEM, key=jax.random.key(6), **options)
-    assert numbers._cache_size() == programs
+    assert numbers.advance._cache_size() == programs
     for found, trace in zip(swept.columns["loss"], runs, strict=True):
         np.testing.assert_allclose(found[0], trace.loss, rtol=1e-10)
 

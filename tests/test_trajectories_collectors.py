@@ -1,5 +1,6 @@
 """50 updates of the methods that collect batches against independent NumPy loops."""
 
+import dataclasses
 import functools
 
 import jax
@@ -38,8 +39,8 @@ def _share(table, seconds):
 
 
 # The same cluster, which tells its distribution.
-TOLD = COMPUTE_TIME._replace(
-    lower_bound=LEAST, cdf=Partial(_share, jnp.asarray(DURATIONS))
+TOLD = dataclasses.replace(
+    COMPUTE_TIME, lower_bound=LEAST, cdf=Partial(_share, jnp.asarray(DURATIONS))
 )
 
 

@@ -2,12 +2,11 @@
 
 import concurrent.futures
 import dataclasses
-import functools
-import importlib.metadata
 import json
 import os
 import pathlib
 import platform
+import threading
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -19,6 +18,9 @@ import pandas as pd
 
 from ..methods.registry import Entry, lookup
 from ..types import ComputeTime, Problem
+from .checkpoint import claim
+from .chunks import Report
+from .fingerprint import version
 from .folder import whole
 from .prepare import Horizon, prepare
 from .record import save_table
@@ -108,7 +110,9 @@ def compare(
     step_sizes: Sequence[float],
     target: float | None = None,
     num_rows: int = 51,
-    progress: Callable[[int, int, str], None] | None = None,
+    checkpoint: str | os.PathLike | None = None,
+    chunk: int | None = None,
+    progress: Callable[[float, int, int, str], None] | None = None,
 ) -> Comparison:
     """Tunes every method over its grid and compares the best settings.
 
@@ -127,8 +131,13 @@ def compare(
         method has reached, averaged over seeds, at a third of the horizon. One method
         just gets there, in a time that leaves the others three times as long.
       num_rows: rows of the traces, at equal distances from 0 to `until`.
-      progress: called with (runs done, runs in all, method) when the runs begin, with
-        "" for the method, and whenever a method is done.
+      checkpoint: a folder of this comparison alone, with a folder for each method, in
+        which the state of its runs is saved after every chunk. The same call goes on
+        from there; methods may be added, or left out.
+      chunk: rows of the traces between checkpoints; by default a fiftieth, at least 8.
+      progress: called with (runs done, runs in all, updates that this call has done,
+        method) when the runs begin, with "" for the method, and whenever a method has
+        come further; runs under way count in part.
 
     Returns:
       A `Comparison`. The columns of its summary: `method`; `best_*`, the setting;
@@ -139,7 +148,9 @@ def compare(
       `diverged_runs` of `runs`; `at_edge`: on the edge of which axes the best lies.
 
     Raises:
-      ValueError: before anything is computed, if a method cannot run here.
+      ValueError: before anything is computed, if a method cannot run here; or if a
+        checkpoint is damaged or that of another run.
+      OSError: if a checkpoint cannot be written.
     """
     entries = methods if isinstance(methods, Mapping) else lookup(methods)
     grids = {
@@ -157,7 +168,9 @@ def compare(
     for name, entry in entries.items():
         _check_runs(entry, grids[name], problem, until, cluster)
 
-    def one(name) -> Sweep:
+    folder = None if checkpoint is None else claim(checkpoint, {"kind": "comparison"})
+
+    def one(name, report) -> Sweep:
         return sweep(
             entries[name].recipe,
             problem,
@@ -165,6 +178,9 @@ def compare(
             seeds=seeds,
             num_rows=num_rows,
             until=until,
+            checkpoint=None if folder is None else folder / name,
+            chunk=chunk,
+            progress=report,
             **cluster,
         )
 
@@ -201,18 +217,16 @@ def _run_counts(grids, seeds) -> dict[str, int]:
     }
 
 
-def _at_once(one: Callable[[str], Sweep], runs: dict[str, int], progress):
+def _at_once(one: Callable[..., Sweep], runs: dict[str, int], progress):
     """Sweeps the methods, on a CPU several at a time: one compiles, another runs."""
     threads = (os.cpu_count() or 1) if jax.default_backend() == "cpu" else 1
     wide = _is_wide()  # a setting of this thread alone
+    report_of = _reports(runs, progress)
 
     def in_thread(name):
         with jax.enable_x64(wide):
-            return one(name)
+            return one(name, report_of(name))
 
-    done, total = 0, sum(runs.values())
-    progress = progress or (lambda done, total, name: None)
-    progress(done, total, "")
     pool = concurrent.futures.ThreadPoolExecutor(min(threads, len(runs)))
     with pool, warnings.catch_warnings():
         warnings.simplefilter("ignore", SweepWarning)  # the summary has a column
@@ -220,12 +234,31 @@ def _at_once(one: Callable[[str], Sweep], runs: dict[str, int], progress):
         try:
             for future in concurrent.futures.as_completed(names):
                 future.result()
-                done += runs[names[future]]
-                progress(done, total, names[future])
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     return {name: future.result() for future, name in names.items()}
+
+
+def _reports(runs: dict[str, int], progress) -> Callable[[str], Report | bool]:
+    """To whom each method reports: adds them up for `progress`, if there is one."""
+    if progress is None:
+        return lambda name: False
+    lock, total = threading.Lock(), sum(runs.values())
+    done, updates, resumed = dict.fromkeys(runs, 0.0), {}, {}
+    progress(0, total, 0, "")
+
+    def report_of(name):
+        def report(updates_done: int, updates_in_all: int) -> None:
+            with lock:
+                share = updates_done / updates_in_all if updates_in_all else 1.0
+                done[name] = runs[name] * share
+                updates[name] = updates_done - resumed.setdefault(name, updates_done)
+                progress(sum(done.values()), total, sum(updates.values()), name)
+
+        return report
+
+    return report_of
 
 
 def _positive(name: str, values) -> list[float]:
@@ -251,7 +284,7 @@ def _environment() -> dict[str, Any]:
     device = jax.devices()[0]
     return {
         "versions": {"python": platform.python_version()}
-        | {package: _version(package) for package in PACKAGES},
+        | {package: version(package) for package in PACKAGES},
         "platform": platform.platform(),
         "device": f"{device.platform}: {device.device_kind}",
         "x64": _is_wide(),
@@ -260,11 +293,3 @@ def _environment() -> dict[str, Any]:
 
 def _is_wide() -> bool:
     return jnp.result_type(float) == jnp.float64
-
-
-@functools.cache
-def _version(package: str) -> str | None:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:  # used from a checkout
-        return None

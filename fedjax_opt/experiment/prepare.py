@@ -4,8 +4,10 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
 
 from ..simulate import cost
+from ..simulate.layout import over
 from ..simulate.trace import check_key, check_outermost, check_workers
 from ..timing import fixed, with_link
 from ..types import Method, Problem
@@ -46,6 +48,21 @@ def prepare(methods, problem, keys, horizon, num_workers, compute_time, link):
     if link is not None:
         compute_time = with_link(compute_time, link, **bits)
     return compute_time, mechanism, bits
+
+
+def check_mesh(method: Method, mesh: Mesh, num_workers: int) -> None:
+    """Refuses a mesh that the workers of a run cannot be spread over.
+
+    Raises:
+      ValueError: if the method does not go in rounds, or the mesh does not fit.
+    """
+    if method.mechanism is None:
+        raise ValueError(
+            f"{method.label or 'the method'} has no mechanism: its gradients come one "
+            "after the other, which a mesh cannot share; leave mesh= out, or take a "
+            "method that goes in rounds, such as ef21_gd"
+        )
+    over(mesh, num_workers)
 
 
 def _check(methods, problem, keys, horizon, num_workers, compute_time, link):

@@ -1,22 +1,56 @@
 """One experiment: a clock, then its numbers."""
 
+import os
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
 from ..simulate import cost
+from ..simulate.devices import (
+    gathered,
+    no_ambient_mesh,
+    place,
+    spread_runs,
+    spread_workers,
+)
 from ..simulate.interleaved import clocks_with_numbers
-from ..simulate.numbers import numbers, split_problem, without_schedule
-from ..simulate.stream import capacities, round_streams, streams
+from ..simulate.numbers import (
+    Program,
+    advance,
+    begin,
+    split_problem,
+    without_schedule,
+)
+from ..simulate.progress import Progress
+from ..simulate.stream import capacities, round_streams, streams, used
 from ..simulate.trace import (
     arrivals_until,
     clocks,
     weighed,
 )
+from ..static import stacked
 from ..types import ComputeTime, Event, Link, Method, Problem
-from .prepare import Horizon, prepare
+from .chunks import (
+    ONE_CHUNK,
+    Chunks,
+    Halts,
+    Report,
+    advance_in_chunks,
+    check_chunks,
+    chunk_ends,
+    chunk_length,
+    cut,
+    events_once,
+    halts_of,
+    on_device,
+    reporter,
+)
+from .fingerprint import claimed
+from .prepare import Horizon, check_mesh, prepare
+from .progress_bar import progress_bar
 from .record import Trace
 
 
@@ -31,6 +65,10 @@ def run(
     num_updates: int | None = None,
     until: float | None = None,
     record_every: int = 1,
+    mesh: Mesh | None = None,
+    checkpoint: str | os.PathLike | None = None,
+    chunk: int | None = None,
+    progress: bool | Report = False,
 ) -> Trace:
     """Runs a method on a problem with simulated workers.
 
@@ -47,29 +85,46 @@ def run(
       num_updates, until: when to stop: server updates, simulated seconds (inclusive);
         at least one of them.
       record_every: updates between rows of the trace.
+      mesh: with one axis whose size divides n, for methods that go in rounds: the
+        workers are spread over its devices. Each of them has the data and the model;
+        in a round only messages cross its links. The mesh may span processes, of which
+        each makes the same call and gets the same trace. One device by default.
+      checkpoint: a folder of this run alone, in which its state is saved after every
+        chunk. The same call goes on from there, to the same trace bit for bit; if the
+        run was at its end, it returns the trace at once.
+      chunk: server updates between checkpoints, or between moves of the progress bar;
+        by default a fiftieth of the run.
+      progress: show a bar with updates per second and the remaining time; or a
+        function to be called with (updates done, updates in all).
 
     Returns:
       A `Trace`; with `num_updates` it has 1 + num_updates // record_every rows.
 
     Raises:
-      ValueError: if sizes disagree, or the method can never make a step.
+      ValueError: if sizes disagree, the method can never make a step, the mesh does
+        not fit, or the checkpoint is damaged or that of another run.
+      OSError: if the checkpoint cannot be written.
     """
     horizon = Horizon(num_updates, until, record_every)
-    (trace,) = execute(
-        [method],
-        problem,
-        [key],
-        horizon,
-        num_workers=num_workers,
-        compute_time=compute_time,
-        link=link,
-    )
+    with progress_bar(progress, method.label) as report:
+        (trace,) = execute(
+            [method],
+            problem,
+            [key],
+            horizon,
+            num_workers=num_workers,
+            compute_time=compute_time,
+            link=link,
+            mesh=mesh,
+            chunks=Chunks(chunk, checkpoint, report),
+        )
     return trace
 
 
 PATIENCE = 2**20  # arrivals without a step, after which a run is given up
 
 
+@no_ambient_mesh()
 def execute(
     methods: list[Method],
     problem: Problem,
@@ -79,8 +134,17 @@ def execute(
     num_workers: int,
     compute_time: ComputeTime | None,
     link: Link | None,
+    mesh: Mesh | None = None,
+    chunks: Chunks = ONE_CHUNK,
 ) -> list[Trace]:
-    """Runs methods that differ in numbers only, each with its key, as one program."""
+    """Runs methods that differ in numbers only, each with its key, as one program.
+
+    They are spread over the local devices; the workers of a single one over the mesh.
+    """
+    if mesh is not None:
+        check_mesh(methods[0], mesh, num_workers)
+    check_chunks(chunks)
+    cluster = (num_workers, compute_time, link)
     compute_time, mechanism, bits = prepare(
         methods, problem, keys, horizon, num_workers, compute_time, link
     )
@@ -90,40 +154,60 @@ def execute(
     which, distinct = _distinct(
         methods if looks_at_numbers else [m.schedule for m in methods], keys
     )
-    events = _events(
-        [methods[i] for i in distinct],
-        problem,
-        (clock_keys[np.array(distinct)], number_keys[np.array(distinct)]),
-        horizon,
-        num_workers,
-        compute_time,
+    folder = claimed(chunks, mesh, methods, problem, keys, horizon, cluster)
+    events = events_once(
+        folder,
+        lambda: _events(
+            [methods[i] for i in distinct],
+            problem,
+            (clock_keys[np.array(distinct)], number_keys[np.array(distinct)]),
+            horizon,
+            num_workers,
+            compute_time,
+        ),
     )
     records = [_records(e, horizon, method.label) for e in events]
-    cuts = list(zip(events, [r.updates for r in records], strict=True))
-
-    shape = capacities(
-        cuts, method.estimator().points, one_by_one=method.accumulator is not None
-    )
-    stream = streams(cuts, shape) if mechanism is None else round_streams(cuts)
+    length = chunk_length(chunks, [r.updates for r in records], horizon)
+    cuts = [cut(r.updates, length, horizon) for r in records]
+    points, in_order = method.estimator().points, method.read is not None
+    runs = [
+        used(e, c.updates, points, in_order) for e, c in zip(events, cuts, strict=True)
+    ]
+    shape = capacities(runs, table=method.accumulator is not None)
+    stream = streams(runs, shape) if mechanism is None else round_streams(runs)
     functions, start = split_problem(problem)
-    params, columns = numbers(
-        _stack([without_schedule(m) for m in methods]),
-        stream,
-        np.array(which, np.int32),
-        number_keys,
-        start,
-        functions=functions,
-        shape=shape,
-        num_workers=num_workers,
-        parallel=jax.default_backend() != "cpu" and len(methods) > 1,
+    devices, index = spread_runs(len(methods))
+    if mesh is not None:
+        devices = spread_workers(mesh)
+    program = Program(functions, shape, num_workers, devices)
+    own = (stacked([without_schedule(methods[i]) for i in index]), number_keys[index])
+    halts = halts_of(stream, cuts)
+    (*own, which_stream), (start, stream) = place(
+        devices, (*own, np.array(which, np.int32)[index]), (start, stream)
     )
+    start, stream = on_device((start, stream))  # once for all chunks
+
+    def step(states, halts: Halts):
+        piece = stream._replace(bounds=halts.bounds, valid=halts.valid)
+        return advance(program, *own, start, piece, which_stream, states)
+
+    states, columns = advance_in_chunks(
+        step,
+        lambda: begin(program, *own, start),
+        halts,
+        chunk_ends(cuts, length, horizon),
+        folder,
+        reporter(chunks, cuts, which),
+    )
+    params = gathered(devices, states.params)
     # A compiled program returns its columns in alphabetical order.
     order = ["loss", "grad_norm_sq", "distance_sq", *problem.metrics]
     columns = {n: np.asarray(columns[n], np.float64) for n in order if n in columns}
     accounts = [_accounts(e, r, bits) for e, r in zip(events, records, strict=True)]
 
     def trace(i):
-        own = accounts[which[i]] | {name: c[i] for name, c in columns.items()}
+        rows = cuts[which[i]].rows
+        own = accounts[which[i]] | {n: c[i][rows] for n, c in columns.items()}
         return Trace(
             columns=_padded(_with_discarded(own), records[which[i]]),
             params=jax.tree.map(lambda x: x[i], params),
@@ -155,55 +239,51 @@ def _events(
     """The events of each method, up to the horizon; keys of clocks and of numbers."""
     num_updates, until = horizon.num_updates, horizon.until
 
-    def enough(events):
-        done = np.isinf(events.time[:, -1])  # nobody can arrive any more
+    def enough(progress: Progress):
+        done = np.isinf(progress.time)  # nobody can arrive any more
         if until is not None:
-            done |= events.time[:, -1] > until
+            done |= progress.time > until
         if num_updates is not None:
-            done |= np.count_nonzero(events.step, axis=1) >= num_updates
-        if until is None:
-            _check_progress(events.step[~done], patience, methods[0].label)
-        return done.all()
+            done |= progress.steps >= num_updates
+        if until is None and not done and progress.waiting > patience:
+            raise ValueError(_waits(methods[0].label, patience))
+        return done
 
     patience = PATIENCE + 4 * (problem.num_components or 0)
     expected = num_updates or 0
     if until is not None:
         arrivals = arrivals_until(compute_time, until)
         expected = min(arrivals, expected or arrivals)
-    compute_times = _stack([compute_time] * len(methods))
     until_when = {"enough": enough, "expected": expected}
     if methods[0].schedule.feedback is None:
-        stacked = clocks(
-            _stack([m.schedule for m in methods]),
-            compute_times,
+        runs = clocks(
+            [m.schedule for m in methods],
+            compute_time,
             keys[0],
             problem.num_components,
+            until=until,
             **until_when,
         )
     else:
-        stacked = clocks_with_numbers(
-            _stack(methods), compute_times, keys, problem, num_workers, **until_when
+        runs = clocks_with_numbers(
+            stacked(methods), compute_time, keys, problem, num_workers, **until_when
         )
     horizon_time = np.inf if until is None else until
 
-    def of_run(i):
-        event = jax.tree.map(lambda x: x[i], stacked)
-        happens = np.isfinite(event.time) & (event.time <= horizon_time)
-        return weighed(methods[i].schedule, jax.tree.map(lambda x: x[happens], event))
+    def up_to_horizon(method, events):
+        happens = np.isfinite(events.time) & (events.time <= horizon_time)
+        events = jax.tree.map(lambda x: x[happens], events)
+        return weighed(method.schedule, events)
 
-    return [of_run(i) for i in range(len(methods))]
+    return list(map(up_to_horizon, methods, runs))
 
 
-def _check_progress(steps: np.ndarray, patience: int, label: str) -> None:
-    """Refuses to wait for ever for a step; `steps` [runs, rows] of those not done."""
-    rows = steps.shape[1]
-    since = np.where(steps.any(axis=1), np.argmax(steps[:, ::-1] != 0, axis=1), rows)
-    if (since > patience).any():
-        raise ValueError(
-            f"{label or 'the method'} has not made a step in the last {patience} "
-            "arrivals: a worker that it waits for may have died; give until= to look "
-            "at the run, or the worker finite times"
-        )
+def _waits(label: str, patience: int) -> str:
+    return (
+        f"{label or 'the method'} has not made a step in the last {patience} "
+        "arrivals: a worker that it waits for may have died; give until= to look "
+        "at the run, or the worker finite times"
+    )
 
 
 def _records(events: Event, horizon: Horizon, label: str) -> Records:
@@ -263,15 +343,3 @@ def _distinct(clocks, keys):
             distinct.append(i)
         which.append(seen[identity])
     return which, distinct
-
-
-def _stack(trees):
-    """One tree whose leaves have a leading axis; the structures must agree."""
-    first = jax.tree.structure(trees[0])
-    for other in trees[1:]:
-        if jax.tree.structure(other) != first:
-            raise ValueError(
-                "the runs of one call must differ in numbers only; vary options such "
-                "as stop= or compressor= in separate calls"
-            )
-    return jax.tree.map(lambda *leaves: np.stack(leaves), *trees)

@@ -2,16 +2,20 @@
 
 import dataclasses
 import itertools
+import os
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import numpy as np
 import pandas as pd
 
 from ..types import Method, Problem
+from .chunks import Chunks, Report
 from .prepare import Horizon
+from .progress_bar import progress_bar
+from .ray_cluster import execute_on_ray
 from .record import diverged
 from .run import execute
 
@@ -103,11 +107,17 @@ def sweep(
     num_updates: int | None = None,
     until: float | None = None,
     record_every: int = 1,
+    cluster: Literal["ray"] | None = None,
+    checkpoint: str | os.PathLike | None = None,
+    chunk: int | None = None,
+    progress: bool | Report = False,
 ) -> Sweep:
     """Runs a method for every point of a grid and every seed, as one program.
 
     The clock runs once for each distinct schedule and seed, however many step sizes
-    share it.
+    share it. The numbers are spread over all local devices, run by run, unless
+    `jax_default_device` names one of them; each has a copy of the problem's data. A
+    CPU is one device unless `jax_num_cpu_devices` was set before JAX began.
 
     Args:
       make_method: called with one keyword per axis, e.g. `fo.methods.asgd`.
@@ -119,10 +129,25 @@ def sweep(
       keep_params: keep every final point.
       num_rows: rows of the traces when `until` is given: they share one time grid.
       num_workers, compute_time, link, num_updates, until, record_every: as in `run`.
+      cluster: "ray" spreads the runs over a Ray cluster on which this package is
+        installed: the one of RAY_ADDRESS, or else the CPUs (or GPUs) of this machine.
+      checkpoint, chunk: as in `run`, for all runs together, in this process; a chunk
+        is so many rows of the traces when `until` is given.
+      progress: show a bar with updates per second and the remaining time; or a
+        function to be called with (updates done, updates in all), of all runs.
 
     Returns:
       A `Sweep`. It warns when the best setting lies on the edge of the grid.
     """
+    if cluster not in (None, "ray"):
+        raise ValueError(
+            f"cluster must be 'ray', or None for this process alone, not {cluster!r}"
+        )
+    if cluster == "ray" and not (checkpoint is chunk is None and progress is False):
+        raise ValueError(
+            "checkpoint=, chunk= and progress= are for runs in this process: leave "
+            "them out, or cluster='ray'"
+        )
     grid = {name: np.atleast_1d(np.asarray(v)) for name, v in grid.items()}
     seeds = list(seeds)
     if not seeds or any(v.size == 0 for v in grid.values()):
@@ -136,15 +161,19 @@ def sweep(
         for setting in settings
     ]
     times = None if until is None else np.linspace(0.0, until, num_rows)
-    traces = execute(
+    arguments = (
         [method for method in methods for _ in seeds],
         problem,
         [jax.random.key(seed) for _ in methods for seed in seeds],
         Horizon(num_updates, until, record_every, times),
-        num_workers=num_workers,
-        compute_time=compute_time,
-        link=link,
     )
+    same = {"num_workers": num_workers, "compute_time": compute_time, "link": link}
+    if cluster == "ray":
+        traces = execute_on_ray(*arguments, **same)
+    else:
+        with progress_bar(progress, methods[0].label) as report:
+            chunks = Chunks(chunk, checkpoint, report)
+            traces = execute(*arguments, **same, chunks=chunks)
     shape = (*(len(v) for v in grid.values()), len(seeds))
     columns = {
         name: np.stack([t.columns[name] for t in traces]).reshape(*shape, -1)

@@ -49,7 +49,7 @@ def over(mesh: Mesh, num_workers: int) -> Layout:
     """
     if len(mesh.axis_names) != 1:
         raise ValueError(
-            f"distribute needs a mesh with one axis, got {mesh.axis_names}; "
+            f"workers are spread over a mesh with one axis, got {mesh.axis_names}; "
             "make one with jax.make_mesh((num_devices,), ('workers',))"
         )
     if num_workers % mesh.size != 0:

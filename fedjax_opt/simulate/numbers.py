@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from .. import tree
 from ..types import Method, Problem
+from .devices import Devices, each
 from .replay import replay
 from .rounds import rounds
 from .stream import Capacities, Stream
@@ -59,63 +60,82 @@ def split_problem(problem: Problem) -> tuple[Functions, Start]:
     return functions, Start(problem.init, problem.data, x_star)
 
 
-@functools.partial(
-    jax.jit, static_argnames=("functions", "shape", "num_workers", "parallel")
-)
-def numbers(
-    methods: Method,
-    streams: Stream,
-    which: jax.Array,
-    keys: jax.Array,
-    start: Start,
-    *,
-    functions: Functions,
-    shape: Capacities,
-    num_workers: int,
-    parallel: bool,
-):
-    """Runs a stack of R methods.
+class Program(NamedTuple):
+    """What the numbers are compiled for, whatever the numbers are.
+
+    Attributes:
+      functions: of the problem.
+      shape: capacities of the replay; methods that go in rounds read none of it.
+      num_workers: n.
+      devices: who computes what.
+    """
+
+    functions: Functions
+    shape: Capacities
+    num_workers: int
+    devices: Devices
+
+
+@functools.partial(jax.jit, static_argnames="program")
+def begin(program: Program, methods: Method, keys: jax.Array, start: Start):
+    """The states of a stack of R runs at x⁰.
 
     Args:
       methods: leaves with a leading axis R.
-      streams: leaves with a leading axis over the distinct streams.
-      which: [R], the stream of each run.
       keys: [R], of samples and mechanisms.
       start: point and data, the same for all.
-      shape: capacities of the replay; methods that go in rounds read none of it.
-      parallel: `vmap` the runs; otherwise one after the other, which evaluates no
-        gradient in vain and is as fast on a CPU.
-
-    Returns:
-      (final params, columns {name: [R, records]}).
     """
 
+    def one(run, start):
+        method, key = run
+        return _parts(program, method, key, start)[0]
+
+    return each(program.devices, one, (methods, keys), start)
+
+
+@functools.partial(jax.jit, static_argnames="program", donate_argnames="states")
+def advance(
+    program: Program,
+    methods: Method,
+    keys: jax.Array,
+    start: Start,
+    streams: Stream,
+    which: jax.Array,
+    states,
+):
+    """Runs a stack of R methods along their streams, or pieces of them.
+
+    Args:
+      methods, keys, start: as in `begin`.
+      streams: leaves with a leading axis over the distinct streams.
+      which: [R], the stream of each run.
+      states: of `begin`, or of the piece before. They are used up.
+
+    Returns:
+      (states, columns {name: [R, records]}).
+    """
     entries = sum(x.size for x in jax.tree.leaves(start.data))
-    together = entries in MEASURED_TOGETHER and not parallel
+    together = entries in MEASURED_TOGETHER and not program.devices.parallel
     at_once = min(MEASURED, streams.valid.shape[-1]) if together else 1
 
-    def one(run):
-        method, which, key = run
+    def one(run, same):
+        method, key, which, state = run
+        start, streams = same
         stream = jax.tree.map(lambda x: x[which], streams)
-        method = in_dtype_of(start.params, method)
-        if method.mechanism is None:
-            state, advance = replay(
-                method, functions, start.data, start.params, key, num_workers, shape
-            )
-        else:
-            state, advance = rounds(
-                method,
-                method.mechanism(),
-                functions,
-                start.data,
-                start.params,
-                key,
-                num_workers,
-            )
-        return _record(state, advance, stream, functions, start, at_once)
+        _, go_on = _parts(program, method, key, start)
+        return _record(state, go_on, stream, program.functions, start, at_once)
 
-    runs = (methods, which, keys)
-    return jax.vmap(one)(runs) if parallel else jax.lax.map(one, runs)
+    runs = (methods, keys, which, states)
+    return each(program.devices, one, runs, (start, streams))
+
+
+def _parts(program: Program, method: Method, key, start: Start):
+    """(state at x⁰, function that advances it) of one run."""
+    method = in_dtype_of(start.params, method)
+    problem = (program.functions, start.data, start.params, key, program.num_workers)
+    if method.mechanism is None:
+        return replay(method, *problem, program.shape)
+    return rounds(method, method.mechanism(), *problem, program.devices.workers)
 
 
 def _record(state, advance, stream, functions, start, at_once: int):
@@ -145,7 +165,7 @@ def _record(state, advance, stream, functions, start, at_once: int):
     state, columns = jax.lax.scan(
         record_several if at_once > 1 else record, state, rows
     )
-    return state.params, jax.tree.map(lambda x: x.reshape(-1)[:records], columns)
+    return state, jax.tree.map(lambda x: x.reshape(-1)[:records], columns)
 
 
 def _where(valid, function, argument):

@@ -21,6 +21,7 @@ from .progress import SHORT_CHUNK, Progress, after, check_time_advances, chunk
 
 WINDOW = 16  # jobs of a worker that are at hand, and events until more are needed
 FEWEST = 64  # workers that a clock runs among, times 4^k; or all
+GUESS = 0.2  # jobs that a worker begins per event, before it is known
 SLACK = 1e-9  # relative; what sums of durations miss by rounding is far below
 
 
@@ -83,7 +84,7 @@ def _draw(compute_time: ComputeTime, key, workers, first, counts) -> np.ndarray:
 def _clock(schedule, draw, num_workers: int, *, enough, expected) -> Written:
     """The clock of a few workers, chunk by chunk."""
     ones = np.ones(num_workers, int)
-    pieces, progress, rates = [], Progress(), 0.2 * ones
+    pieces, progress, rates = [], Progress(), GUESS * ones
     with jax.enable_x64(True):
         state = _start(schedule, draw(0 * ones, ones))
         while not pieces or not enough(progress):

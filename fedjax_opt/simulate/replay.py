@@ -184,11 +184,13 @@ def samples_of(parts: Parts, rows):
 
 def _one_by_one(parts: Parts, state: ReplayState, rows, samples, length):
     def body(j, state):
-        row, sample = tree.row((rows, samples), j)
+        row = tree.row(rows, j)
         points = _read(parts, state, row)
         server = state._replace(slots=())
 
         def replayed():
+            # Looked up within the branch, they become part of the update's loop.
+            row, sample = tree.row((rows, samples), j)
             return one(parts, server, row, sample, points)
 
         if not branches:

@@ -5,10 +5,12 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
+from jax.sharding import Mesh
 
 from .. import keys
 from ..types import Mechanism, Method
 from .distribute import distribute
+from .layout import over, stacked
 
 
 class RoundsState(NamedTuple):
@@ -28,9 +30,20 @@ class RoundsState(NamedTuple):
 
 
 def rounds(
-    method: Method, mechanism: Mechanism, problem, data, params, key, num_workers: int
+    method: Method,
+    mechanism: Mechanism,
+    problem,
+    data,
+    params,
+    key,
+    num_workers: int,
+    mesh: Mesh | None,
 ):
-    """The rounds as (state, advance), where `advance(state, stream, first, last)`."""
+    """The rounds as (state, advance), where `advance(state, stream, first, last)`.
+
+    On a mesh every device has the data and the model; it computes the gradients and
+    keeps the states of its own workers.
+    """
     sample_key, mechanism_key = jax.random.split(key)
     estimator = method.estimator()
     optimizer = optax.chain(
@@ -39,13 +52,17 @@ def rounds(
             num_workers,
             key=mechanism_key,
             worker_transform=estimator,
+            mesh=mesh,
         ),
         method.optimizer(),
     )
+    layout = stacked() if mesh is None else over(mesh, num_workers)
     workers = jnp.arange(num_workers, dtype=jnp.int32)
     draws = problem.draw is not None and not method.full_gradients
 
-    def gradients(point, round_index):
+    def gradients_of(workers, server):
+        point, round_index, data, sample_key = server
+
         def of_worker(worker):
             sample = None
             if draws:
@@ -53,7 +70,11 @@ def rounds(
                 sample = problem.draw(job_key, data, worker)
             return problem.grad(data, point, worker, sample)
 
-        return jax.vmap(of_worker)(workers)
+        return jax.vmap(of_worker)(workers), ()
+
+    def gradients(point, round_index):
+        server = (point, round_index, data, sample_key)
+        return layout.spread(gradients_of)(workers, server)[0]
 
     def one_round(_, state):
         extra = {}

@@ -12,10 +12,10 @@ import numpy as np
 
 from ..types import Event
 
-# Gradients of one update evaluated in one batched call, where updates are small or
-# large, and rows whose samples are drawn in one call. Fixed numbers, so that batch sizes
-# do not need programs of their own; larger ones gain little on a CPU.
-FEW, BATCHED, DRAWN = 4, 16, 64
+# Gradients of one update evaluated in one batched call; rows whose samples are drawn in
+# one call, and where they are few. Fixed numbers, so that batch sizes do not need
+# programs of their own; larger batches gain little on a CPU.
+BATCHED, DRAWN, FEW = 4, 64, 16
 
 # Arrays are padded to these lengths times powers of the factor: coarse, so that runs
 # share programs. A row takes some 40 bytes, a slot as much as a model.
@@ -210,12 +210,10 @@ def capacities(runs: list[Run], table: bool = False) -> Capacities:
     if one_by_one:
         drawn = min(DRAWN, power_of_two(segment))
     else:
-        drawn = BATCHED if segment <= BATCHED else DRAWN
-    largest = max((np.diff(run.rows_until).max() for run in rows), default=1)
-    batch = FEW if largest < BATCHED else BATCHED
+        drawn = FEW if segment <= FEW else DRAWN
     return Capacities(
         slots=_rounded(slots + 1, SLOTS, SLOTS_FACTOR) if slots else 1,
-        block=drawn if one_by_one else min(batch, drawn),
+        block=drawn if one_by_one else BATCHED,
         drawn=drawn,
         every_row_steps=every_row_steps,
         one_by_one=one_by_one,
