@@ -1,5 +1,6 @@
 """Laws of compute times against SciPy: cdf, draws, means, bounds, quantiles."""
 
+import dataclasses
 from typing import Any, NamedTuple
 
 import jax
@@ -568,7 +569,7 @@ def test_other_numbers_share_one_program(name):
 
 
 def test_what_is_unknown_stays_unknown():
-    bare = timing.fixed([1.0, 2.0])._replace(mean=None, cdf=None)
+    bare = dataclasses.replace(timing.fixed([1.0, 2.0]), mean=None, cdf=None)
     free = timing.linear()
     for law in [
         timing.dead(bare, 0),
@@ -624,7 +625,10 @@ TWO = timing.fixed([1.0, 2.0])
         (lambda: timing.quantile(TWO, 0.0), r"inside \(0, 1\), got 0.0"),
         (lambda: timing.quantile(TWO, 1.0), r"inside \(0, 1\)"),
         (lambda: timing.quantile(TWO, [0.1]), "probability has 1 entries for 2 work"),
-        (lambda: timing.median(TWO._replace(cdf=None)), "quantiles need a cdf"),
+        (
+            lambda: timing.median(dataclasses.replace(TWO, cdf=None)),
+            "quantiles need a cdf",
+        ),
     ],
 )
 def test_mistakes_are_named(make, message):

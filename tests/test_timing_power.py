@@ -1,5 +1,7 @@
 """Powers that change in time, and windows of absence, against plain loops."""
 
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
@@ -344,7 +346,10 @@ def test_means_bounds_and_cdf_of_windows(keep):
     np.testing.assert_array_equal(absent.mean, [INF, INF, 1])
     assert absent.cdf is None
     assert (from_power(absent, 0, [0.0, 1.0]) == INF).all()
-    assert timing.availability(law._replace(mean=None), down, keep=keep).mean is None
+    assert (
+        timing.availability(dataclasses.replace(law, mean=None), down, keep=keep).mean
+        is None
+    )
 
 
 @pytest.mark.parametrize("keep", [True, False])
