@@ -59,14 +59,12 @@ def _compiled(name) -> Row:
 
 
 def _bytes_of_program(name, num_workers) -> int:
-    """Temporaries and the state, which is both an argument and a result."""
+    """Temporaries, with the state, and results."""
     times = fo.timing.fixed(np.sqrt(np.arange(1.0, num_workers + 1)))
-    begin, rest = programs.arguments(
+    arguments = programs.arguments(
         METHODS[name], _problem(D), times, num_workers=num_workers, updates=UPDATES
     )
-    states = jax.eval_shape(lambda *a: numbers.begin(begin[0], *a), *begin[1:])
-    compiled = numbers.advance.lower(*begin, *rest, states).compile()
-    analysis = compiled.memory_analysis()
+    analysis = numbers.advance.lower(*arguments).compile().memory_analysis()
     return analysis.temp_size_in_bytes + analysis.output_size_in_bytes
 
 

@@ -9,7 +9,7 @@ from fedjax_opt.static import stacked
 
 
 def arguments(method, problem, compute_time, *, num_workers: int, updates: int):
-    """What `numbers.begin` takes, and the rest of what `numbers.advance` takes."""
+    """What `numbers.advance` takes, for one run in one piece."""
     events, count = None, updates
     while events is None or np.count_nonzero(events.step) < updates:
         count *= 2
@@ -27,5 +27,5 @@ def arguments(method, problem, compute_time, *, num_workers: int, updates: int):
     program = numbers.Program(functions, shape, num_workers, alone)
     methods = stacked([numbers.without_schedule(method)])
     streams = jax.device_put(stream.streams([run], shape))
-    begin = (program, methods, jax.random.key(1)[None], start)
-    return begin, (streams, np.zeros(1, np.int32))
+    key = jax.random.key(1)[None]
+    return program, methods, key, start, streams, np.zeros(1, np.int32), None

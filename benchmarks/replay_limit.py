@@ -45,7 +45,7 @@ def _row(name: str, noise: str, updates: int) -> Row:
 
 def _replay(problem, updates: int):
     """The numbers alone: the clock has run."""
-    begin, rest = programs.arguments(
+    arguments = programs.arguments(
         fo.methods.ringmaster_asgd(
             step_size=STEP, delay_threshold=THRESHOLD, stop=True
         ),
@@ -56,7 +56,7 @@ def _replay(problem, updates: int):
     )
 
     def ours():
-        return numbers.advance(*begin, *rest, numbers.begin(*begin))[1]
+        return numbers.advance(*arguments)[1]
 
     return ours
 

@@ -191,11 +191,13 @@ def execute(
         piece = stream._replace(bounds=halts.bounds, valid=halts.valid)
         return advance(program, *own, start, piece, which_stream, states)
 
+    ends = chunk_ends(cuts, length, horizon)
+    in_pieces = folder is not None or len(ends) > 1
     states, columns = advance_in_chunks(
         step,
-        lambda: begin(program, *own, start),
+        lambda: begin(program, *own, start) if in_pieces else None,
         halts,
-        chunk_ends(cuts, length, horizon),
+        ends,
         folder,
         reporter(chunks, cuts, which),
     )

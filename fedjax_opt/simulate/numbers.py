@@ -76,6 +76,12 @@ class Program(NamedTuple):
     devices: Devices
 
 
+class Ended(NamedTuple):
+    """What is left of a run: the server's point."""
+
+    params: Any
+
+
 @functools.partial(jax.jit, static_argnames="program")
 def begin(program: Program, methods: Method, keys: jax.Array, start: Start):
     """The states of a stack of R runs at x⁰.
@@ -105,14 +111,18 @@ def advance(
 ):
     """Runs a stack of R methods along their streams, or pieces of them.
 
+    Without states the runs go from x⁰ to their end in one piece, and only their points
+    are returned: a device then holds the state of one run at a time (of all its runs
+    where they go in parallel), and not what each of them would go on from.
+
     Args:
       methods, keys, start: as in `begin`.
       streams: leaves with a leading axis over the distinct streams.
       which: [R], the stream of each run.
-      states: of `begin`, or of the piece before. They are used up.
+      states: of `begin`, or of the piece before, which are used up; or None.
 
     Returns:
-      (states, columns {name: [R, records]}).
+      (states, or `Ended`; columns {name: [R, records]}).
     """
     entries = sum(x.size for x in jax.tree.leaves(start.data))
     together = entries in MEASURED_TOGETHER and not program.devices.parallel
@@ -122,8 +132,16 @@ def advance(
         method, key, which, state = run
         start, streams = same
         stream = jax.tree.map(lambda x: x[which], streams)
-        _, go_on = _parts(program, method, key, start)
-        return _record(state, go_on, stream, program.functions, start, at_once)
+        first, go_on = _parts(program, method, key, start)
+        state, columns = _record(
+            first if states is None else state,
+            go_on,
+            stream,
+            program.functions,
+            start,
+            at_once,
+        )
+        return (Ended(state.params) if states is None else state), columns
 
     runs = (methods, keys, which, states)
     return each(program.devices, one, runs, (start, streams))
