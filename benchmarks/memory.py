@@ -38,24 +38,9 @@ def memory() -> list[Row]:
     if not os.access(RESET, os.W_OK):
         reason = f"the peak of a process is read from {STATUS}, set back by {RESET}"
         return [skipped(f"memory_{name}", reason, n=N, d=D) for name in METHODS]
-    return [_row(name) for name in METHODS] + [_compiled(name) for name in METHODS]
-
-
-def _compiled(name) -> Row:
-    """What the compiled program says that it takes: points, gradients, the state."""
-    few, many = _bytes_of_program(name, FEW_N), _bytes_of_program(name, N)
-    return Row(
-        f"memory_{name}_compiled",
-        many / 1e6,
-        4 * N * D / 1e6,
-        ratio=4 * N * D / many,
-        unit="MB",
-        against="a model for each worker, n·d·4 bytes",
-        n=N,
-        d=D,
-        target="grows with R·d, not with n·d",
-        note=f"{few / 1e6:.3g} MB with n = {FEW_N}; `memory_analysis` of the numbers",
-    )
+    peaks = [_row(name, "", _peak, "peak of the process") for name in METHODS]
+    how = "`memory_analysis` of the compiled numbers"
+    return peaks + [_row(n, "_compiled", _bytes_of_program, how) for n in METHODS]
 
 
 def _bytes_of_program(name, num_workers) -> int:
@@ -68,20 +53,20 @@ def _bytes_of_program(name, num_workers) -> int:
     return analysis.temp_size_in_bytes + analysis.output_size_in_bytes
 
 
-def _row(name) -> Row:
-    ours, table = _peak(name, N), 4 * N * D
-    of_few = _peak(name, FEW_N)
+def _row(method, suffix: str, bytes_of, how: str) -> Row:
+    """What a method takes with many workers and with few, as `bytes_of` tells it."""
+    few, many = bytes_of(method, FEW_N), bytes_of(method, N)
     return Row(
-        f"memory_{name}",
-        ours / 1e6,
-        table / 1e6,
-        ratio=table / ours,
+        f"memory_{method}{suffix}",
+        many / 1e6,
+        4 * N * D / 1e6,
+        ratio=4 * N * D / many,
         unit="MB",
         against="a model for each worker, n·d·4 bytes",
         n=N,
         d=D,
         target="grows with R·d, not with n·d",
-        note=f"{ours / (4 * D):.0f} models; {of_few / 1e6:.3g} MB with n = {FEW_N}",
+        note=f"{many / (4 * D):.0f} models; {few / 1e6:.3g} MB with n = {FEW_N}; {how}",
     )
 
 

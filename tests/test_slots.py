@@ -3,8 +3,12 @@ than points are alive at once."""
 
 import hypothesis
 import hypothesis.strategies as st
+import jax
 import numpy as np
+import pytest
 
+import fedjax_opt as fo
+from fedjax_opt import events
 from fedjax_opt.simulate import stream
 from fedjax_opt.types import Event
 
@@ -90,3 +94,35 @@ def test_as_many_slots_as_workers_and_not_as_the_largest_delay():
     steps = np.ones(3000, bool)
     delays = np.where(np.arange(3000) % 1000 == 999, 999, 0)
     assert run_of(steps, delays, 0 * delays, points=1).slots <= 4
+
+
+N = 20
+KEPT = {
+    "asgd": (events.asgd(), N),
+    "delay_adaptive": (events.delay_adaptive_asgd(), N),
+    "koloskova": (events.koloskova_asgd(late_step=1.0), N),
+    "ringmaster": (events.ringmaster(delay_threshold=7), 7),
+    "ringleader": (events.ringleader(), N),
+    "ia2sgd": (events.ia2sgd(), N),
+    "rescaled": (events.rescaled_asgd(), N),
+    "pure": (events.asgrad(assignment="pure"), N),
+    "random": (events.asgrad(assignment="random"), N),
+    "shuffled": (events.asgrad(assignment="shuffled"), N),
+    "the fastest 5": (events.fastest(events.asgd(), 5), 5),
+    "delayed": (events.delayed(delay=9), 10),
+}
+
+
+@pytest.mark.parametrize("name", KEPT)
+def test_as_many_models_as_the_docstrings_say(name):
+    schedule, most = KEPT[name]
+    found = fo.simulate.trace(
+        schedule,
+        fo.timing.half_normal(np.sqrt(np.arange(1.0, N + 1)), scale=1.0),
+        num_workers=N,
+        key=jax.random.key(0),
+        num_events=4000,
+    )
+    updates = np.count_nonzero(found.step)
+    run = stream.used(found, np.array([updates]), points=1, in_order=False)
+    assert 2 <= run.slots <= most

@@ -13,8 +13,8 @@ def asgd() -> Schedule:
         on arrival from i with delay δₖ:   x^{k+1} = x^k − γ ∇f(x^{k−δₖ}; ξ),
                                            i restarts at x^{k+1}
 
-    n jobs are in flight at any time. Delays are not bounded; the numbers keep as many
-    models as the largest delay.
+    n jobs are in flight at any time. Delays are not bounded, but only the models
+    that running jobs started from are kept, at most n.
 
     Reference: Mishchenko, Bach, Even, Woodworth (2022). arXiv:2206.07638;
       Koloskova, Stich, Jaggi (2022). arXiv:2206.08307.

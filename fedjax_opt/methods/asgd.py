@@ -13,7 +13,7 @@ def asgd(*, step_size) -> Method:
         x^{k+1} = x^k − γ ∇f(x^{k−δₖ}; ξ)
 
     For homogeneous data; on heterogeneous data it is biased towards fast workers.
-    As many models are kept as the largest delay.
+    At most n models are kept.
 
     Args:
       step_size: γ; theory wants it of order 1/(nL).

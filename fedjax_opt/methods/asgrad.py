@@ -14,8 +14,8 @@ def asgrad(*, step_size, assignment: str = "shuffled", batch_size=1) -> Method:
                         then b jobs at x^{k+1} are assigned, and queued by their workers
 
     For heterogeneous data, if the assignment is random or shuffled: then all workers
-    deliver equally often, at the price of idle ones. As many models are kept as the
-    largest delay.
+    deliver equally often, at the price of idle ones. At most as many models
+    are kept as jobs are open.
 
     Args:
       step_size: γ.

@@ -17,7 +17,7 @@ def delay_adaptive_asgd(
         "mishchenko"    γₖ = γ n / max(n, δₖ)
         "koloskova"     γₖ = γ if δₖ <= n, else min {γ, 1/(4Lδₖ)}, or 0 without an L
 
-    For homogeneous data. As many models are kept as the largest delay.
+    For homogeneous data. At most n models are kept.
 
     Args:
       step_size: γ; theory wants at most 1/(4Ln) for "koloskova".

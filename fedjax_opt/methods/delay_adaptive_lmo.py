@@ -17,8 +17,8 @@ def delay_adaptive_lmo(
 
         m ← βm + (1−β) ∇f(x^{k−δ}; ξ),   x^{k+1} = x^k + η · n / max(n, δ) · lmo(m)
 
-    For homogeneous data. The momentum takes every gradient in full, however late. As
-    many models are kept as the largest delay, and one momentum.
+    For homogeneous data. The momentum takes every gradient in full, however late. At
+    most n models are kept, and one momentum.
 
     Args:
       step_size: η, the length of a step in the chosen norm while δ <= n.

@@ -13,7 +13,7 @@ def ia2sgd(*, step_size) -> Method:
         Gᵢ ← ∇fᵢ(x^{k−δ}; ξ),   x^{k+1} = x^k − γ (1/n) Σⱼ Gⱼ
 
     For heterogeneous data. The first step comes one arrival after everybody has
-    delivered once. n + 1 vectors are kept besides as many models as the largest delay.
+    delivered once. n + 1 vectors are kept besides at most n models.
 
     Args:
       step_size: γ.

@@ -13,7 +13,7 @@ def naive_optimal_asgd(*, step_size, noise_ratio) -> Method:
         m* = argmin_m (m + s) / Σ_{i<=m} 1/τᵢ,    x^{k+1} = x^k − γ ∇f(x^{k−δₖ}; ξ)
 
     For homogeneous data, and for mean times τᵢ that are known and do not change.
-    As many models are kept as the largest delay among the m*.
+    At most m* models are kept.
 
     Args:
       step_size: γ.

@@ -13,7 +13,7 @@ def rescaled_asgd(*, step_size, observed: bool = False) -> Method:
         x^{k+1} = x^k − γ (τᵢ / mean(τ)) ∇fᵢ(x^{k−δₖ}; ξ)
 
     For heterogeneous data: the mean drift is along ∇f, where plain asynchronous SGD
-    weighs fᵢ by 1/τᵢ. As many models are kept as the largest delay.
+    weighs fᵢ by 1/τᵢ. At most n models are kept.
 
     Args:
       step_size: γ; the longest step is γ max(τ)/mean(τ).

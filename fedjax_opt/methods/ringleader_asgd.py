@@ -15,9 +15,8 @@ def ringleader_asgd(*, step_size) -> Method:
                  Gᵢ += ∇fᵢ(x^{k−δ}; ξ), bᵢ += 1,   x^{k+1} = x^k − γ (1/n) Σⱼ Gⱼ/bⱼ
 
     For heterogeneous data, however different. A worker's gradients after its step are
-    kept for the next round; nothing is thrown away. n + 2 vectors are kept besides as
-    many models as the largest delay, at most 2n − 1. `fo.theory.ringleader` prescribes
-    γ.
+    kept for the next round; nothing is thrown away. n + 2 vectors are kept besides at
+    most n models. `fo.theory.ringleader` prescribes γ.
 
     Args:
       step_size: γ.

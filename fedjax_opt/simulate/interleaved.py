@@ -18,7 +18,7 @@ from .replay import ReplayState, one, parts_of, samples_of, sent, start
 from .stream import Capacities, Rows
 from .trace import chunks
 
-# One gradient at a time, at a point that is handed over: no ring.
+# One gradient at a time, at a point that is handed over: no slots.
 SHAPE = Capacities(
     slots=1,
     block=1,
