@@ -150,14 +150,14 @@ def test_one_worker_may_be_a_thousand_times_faster():
 
 
 @pytest.mark.parametrize(
-    ("threshold", "counts"), [(6, {64}), (600, {64, 1000}), (np.inf, {64, 1000})]
+    ("threshold", "counts"), [(6, {32}), (600, {32, 1000}), (np.inf, {32, 1000})]
 )
 def test_as_few_workers_as_play_a_part(monkeypatch, threshold, counts):
     seen = set()
 
-    def clock(schedule, draw, num_workers, **limits):
+    def clock(schedule, draw, num_workers, left):
         seen.add(num_workers)
-        return real(schedule, draw, num_workers, **limits)
+        return real(schedule, draw, num_workers, left)
 
     real = pruned._clock
     monkeypatch.setattr(pruned, "_clock", clock)

@@ -24,7 +24,7 @@ from ..simulate.numbers import (
     split_problem,
     without_schedule,
 )
-from ..simulate.progress import Progress
+from ..simulate.progress import Goal, Progress, check_time_advances, missing
 from ..simulate.stream import capacities, round_streams, streams, used
 from ..simulate.trace import (
     arrivals_until,
@@ -241,34 +241,33 @@ def _events(
     """The events of each method, up to the horizon; keys of clocks and of numbers."""
     num_updates, until = horizon.num_updates, horizon.until
 
-    def enough(progress: Progress):
-        done = np.isinf(progress.time)  # nobody can arrive any more
-        if until is not None:
-            done |= progress.time > until
-        if num_updates is not None:
-            done |= progress.steps >= num_updates
-        if until is None and not done and progress.waiting > patience:
-            raise ValueError(_waits(methods[0].label, patience))
-        return done
-
-    patience = PATIENCE + 4 * (problem.num_components or 0)
-    expected = num_updates or 0
+    guess = num_updates or 0
     if until is not None:
         arrivals = arrivals_until(compute_time, until)
-        expected = min(arrivals, expected or arrivals)
-    until_when = {"enough": enough, "expected": expected}
+        guess = min(arrivals, guess or arrivals)
+    goal = Goal(guess, steps=num_updates, until=until)
+    patience = PATIENCE + 4 * (problem.num_components or 0)
+
+    def left(progress: Progress):
+        more = missing(goal, progress)
+        if until is not None:
+            check_time_advances(progress, num_workers)
+        elif more and progress.waiting > patience:
+            raise ValueError(_waits(methods[0].label, patience))
+        return more
+
     if methods[0].schedule.feedback is None:
         runs = clocks(
             [m.schedule for m in methods],
             compute_time,
             keys[0],
             problem.num_components,
+            left=left,
             until=until,
-            **until_when,
         )
     else:
         runs = clocks_with_numbers(
-            stacked(methods), compute_time, keys, problem, num_workers, **until_when
+            stacked(methods), compute_time, keys, problem, num_workers, left
         )
     horizon_time = np.inf if until is None else until
 

@@ -53,21 +53,19 @@ def _rate(compute_time: ComputeTime) -> float:
     return float(np.sum(1 / cast(np.ndarray, compute_time.mean)[alive]))
 
 
-def clock(
-    schedule: Schedule, compute_time: ComputeTime, key, *, enough, expected, until
-) -> Event:
+def clock(schedule: Schedule, compute_time: ComputeTime, key, left, until) -> Event:
     """The events of one run, as `trace.clocks`: arrivals first, then what is made
     of them."""
-    rate = _rate(compute_time)
+    rate, more = _rate(compute_time), left(Progress())
     running, found, horizon = begin(compute_time, key), [], 0.0
     while True:
-        more = max(expected - running.arrivals, running.arrivals, SHORT_CHUNK)
+        more = max(more, running.arrivals // 8, SHORT_CHUNK)
         horizon = min(horizon + 1.02 * more / rate, np.inf if until is None else until)
         running, piece = advance(compute_time, key, running, horizon)
         found.append(piece)
         events = cast(Callable, schedule.events)(joined(found))
-        ended = horizon == until or np.isinf(running.finish).all()
-        if ended or enough(after(Progress(), events)):
+        more = left(after(Progress(), events))
+        if not more or horizon == until or np.isinf(running.finish).all():
             return events
 
 

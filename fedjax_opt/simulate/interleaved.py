@@ -38,7 +38,7 @@ class State(NamedTuple):
 
 
 def clocks_with_numbers(
-    methods, compute_time, keys, problem, num_workers: int, *, enough, expected
+    methods, compute_time, keys, problem, num_workers: int, left
 ) -> list[Event]:
     """Events of a stack of runs whose schedules have `feedback`, as `clocks`.
 
@@ -48,6 +48,7 @@ def clocks_with_numbers(
     Args:
       methods: leading axis over the runs.
       keys: those of the clocks and those of the numbers, likewise.
+      left: as in `clocks`.
     """
     clock_keys, number_keys = keys
     functions, origin = split_problem(problem)
@@ -67,7 +68,7 @@ def clocks_with_numbers(
     def advance(state, length):
         return _advance(runs, compute_time, state, origin, length=length, **static)
 
-    return chunks(state, advance, num_workers, enough=enough, expected=expected)
+    return chunks(state, advance, left)
 
 
 @functools.partial(

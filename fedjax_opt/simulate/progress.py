@@ -1,5 +1,6 @@
 """How far a clock has come, and how many events to ask it for."""
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -44,8 +45,42 @@ def after(progress: Progress, events: Event) -> Progress:
     )
 
 
+class Goal(NamedTuple):
+    """How far a clock has to come; what is reached first ends it, None never is.
+
+    Attributes:
+      guess: of the number of events, before there are any.
+      events, steps: so many.
+      until: an event after this time, seconds.
+    """
+
+    guess: int
+    events: int | None = None
+    steps: int | None = None
+    until: float | None = None
+
+
+def missing(goal: Goal, progress: Progress) -> int:
+    """About how many events are still needed; 0 if none, or if none can come."""
+    if np.isinf(progress.time):
+        return 0
+    share = 0.0
+    for wanted, done in ((goal.events, progress.events), (goal.steps, progress.steps)):
+        if wanted is not None:
+            if done >= wanted:
+                return 0
+            share = max(share, done / wanted)
+    if goal.until is not None:
+        if progress.time > goal.until:
+            return 0
+        share = max(share, progress.time / goal.until if goal.until else 1.0)
+    if share == 0:
+        return max(goal.guess, progress.events, 1)
+    return max(math.ceil(progress.events * (1 / share - 1)), 1)
+
+
 def chunk(expected: int) -> int:
-    """The length of the next chunk."""
+    """The length of the next chunk, where it is static."""
     return LONG_CHUNK if expected > 8 * SHORT_CHUNK else SHORT_CHUNK
 
 

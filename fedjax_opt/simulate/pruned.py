@@ -7,7 +7,7 @@ Durations belong to (worker, job): whoever else is looked at, they are the same.
 """
 
 import functools
-from collections.abc import Callable
+import math
 from typing import Any, NamedTuple, cast
 
 import jax
@@ -17,16 +17,17 @@ import numpy as np
 from ..events import cluster
 from ..types import ComputeTime, Event, Schedule
 from . import arrivals
-from .progress import SHORT_CHUNK, Progress, after, check_time_advances, chunk
+from .progress import LONG_CHUNK, SHORT_CHUNK, Progress, after
 
 WINDOW = 16  # jobs of a worker that are at hand, and events until more are needed
-FEWEST = 64  # workers that a clock runs among, times 4^k; or all
+UNROLL = 4  # events in a row without a loop around them
+FEWEST = 32  # workers that a clock runs among, times 2^k; or all
 GUESS = 0.2  # jobs that a worker begins per event, before it is known
 SLACK = 1e-9  # relative; what sums of durations miss by rounding is far below
 
 
 class Written(NamedTuple):
-    """What is written down of an event; the rest follows from it."""
+    """What is written down of an event, in numbers of 64 bits; the rest follows."""
 
     time: Any
     worker: Any
@@ -36,6 +37,18 @@ class Written(NamedTuple):
     weight: Any
     step: Any
     busy: Any
+
+
+DTYPES = Written(
+    time=np.float64,
+    worker=np.int32,
+    job=np.int32,
+    version=np.int32,
+    accepted=np.bool_,
+    weight=np.float64,
+    step=np.float64,
+    busy=np.int32,
+)
 
 
 class Table(NamedTuple):
@@ -50,27 +63,33 @@ class Table(NamedTuple):
     origin: Any
 
 
-def clock(
-    schedule: Schedule, compute_time: ComputeTime, key, *, enough, expected
-) -> Event:
+def clock(schedule: Schedule, compute_time: ComputeTime, key, left) -> Event:
     """The events of one run, as `trace.clocks`."""
+    among = functools.partial(_among, schedule, compute_time, key)
+    count = FEWEST
+    if left(Progress()) > 8 * SHORT_CHUNK:
+        # A short look first, because with too few workers all is in vain.
+        count, _ = among(count, lambda progress: SHORT_CHUNK - progress.events)
+    return among(count, left)[1]
+
+
+def _among(schedule, compute_time, key, count: int, left) -> tuple[int, Event]:
+    """How many workers it takes, `count` or more, and the events."""
     num_workers = len(compute_time.lower_bound)
     by_bound = np.argsort(compute_time.lower_bound, kind="stable")
     bounds = np.append(compute_time.lower_bound[by_bound], np.inf)
-    count = FEWEST
     while True:
         count = count if 2 * count <= num_workers else num_workers
         workers = np.sort(by_bound[:count]).astype(np.int32)
         draw = functools.partial(_draw, compute_time, key, workers)
-        written = _clock(schedule, draw, count, enough=enough, expected=expected)
         others = np.isfinite(bounds[count:]).sum(dtype=np.int32)
-        events = _events(written, workers, others)
-        longest = cast(Callable, schedule.longest)(events)
+        events = _events(_clock(schedule, draw, count, left), workers, others)
+        longest = schedule.longest(events)
         if longest < bounds[count] * (1 - SLACK) or count == num_workers:
-            return events
-        count *= 4
+            return count, events
+        count *= 2
         while count < np.searchsorted(bounds, longest):
-            count *= 4
+            count *= 2
 
 
 def _draw(compute_time: ComputeTime, key, workers, first, counts) -> np.ndarray:
@@ -81,19 +100,19 @@ def _draw(compute_time: ComputeTime, key, workers, first, counts) -> np.ndarray:
     return arrivals.durations(compute_time, key, np.repeat(workers, counts), jobs)
 
 
-def _clock(schedule, draw, num_workers: int, *, enough, expected) -> Written:
+def _clock(schedule, draw, num_workers: int, left) -> Written:
     """The clock of a few workers, chunk by chunk."""
     ones = np.ones(num_workers, int)
     pieces, progress, rates = [], Progress(), GUESS * ones
     with jax.enable_x64(True):
         state = _start(schedule, draw(0 * ones, ones))
-        while not pieces or not enough(progress):
-            if progress.events > expected:
-                check_time_advances(progress, num_workers)
-            length = chunk(max(expected, progress.events)) if pieces else SHORT_CHUNK
+        more = SHORT_CHUNK
+        while more:
+            length = min(-(-max(more, SHORT_CHUNK) // WINDOW) * WINDOW, LONG_CHUNK)
             state, events, rates = _chunk(schedule, draw, state, length, rates)
             pieces.append(events)
-            progress = after(progress, events)
+            progress = after(progress, cast(Any, events))
+            more = left(progress)
     return jax.tree.map(lambda *x: np.concatenate(x), *pieces)
 
 
@@ -108,14 +127,20 @@ def _chunk(schedule, draw, state, length: int, rates):
         counts = np.minimum(np.ceil(1.05 * rates * length) + 16, length).astype(int)
         ends = np.cumsum(counts)
         # What follows the last is never read.
-        seconds = np.zeros(arrivals.rounded(ends[-1] + WINDOW))
+        seconds = np.zeros(4 ** math.ceil(math.log(ends[-1] + WINDOW, 4)))
         seconds[: ends[-1]] = draw(first, counts)
         table = Table(seconds, (ends - counts - first).astype(np.int32))
-        later, events = _advance(schedule, table, state, length)
+        later, rows = _advance(schedule, table, state, length)
         begun = np.asarray(cluster.of(later).job) + 1 - first
         if (begun <= counts).all():
-            return later, jax.tree.map(np.asarray, events), begun / length
+            return later, _columns(np.asarray(rows)[:length]), begun / length
         rates = np.where(begun <= counts, rates, np.minimum(1.0, 2 * rates + 0.01))
+
+
+def _columns(rows) -> Written:
+    """Columns of their own dtypes, from rows of 64-bit floats."""
+    dtypes = zip(rows.T, DTYPES, strict=True)
+    return Written(*(column.astype(dtype) for column, dtype in dtypes))
 
 
 @jax.jit
@@ -123,23 +148,29 @@ def _start(schedule, seconds):
     return schedule.init(None, _at_hand(seconds.shape[0], lambda jobs: seconds), None)
 
 
-@functools.partial(jax.jit, static_argnames="length")
-def _advance(schedule, table: Table, state, length: int):
-    """The state after a chunk, and its events."""
+@jax.jit
+def _advance(schedule, table: Table, state, length):
+    """The state after so many events, and these in the first rows of [LONG_CHUNK, 8].
+
+    A row is one array: each that is written costs a call of its own.
+    """
 
     def arrival(durations, state, _):
         event, state = schedule.next(state, durations, None)
-        return state, Written(*(getattr(event, name) for name in Written._fields))
+        row = [getattr(event, name) for name in Written._fields]
+        return state, jnp.stack([x.astype(jnp.float64) for x in row])
 
-    def arrivals(state, _):
+    def arrivals(index, carry):
+        state, rows = carry
         running = cluster.of(state).job
         next_few = functools.partial(_choose, _window(table, running), running)
-        durations = _at_hand(running.shape[0], next_few)
-        body = functools.partial(arrival, durations)
-        return jax.lax.scan(body, state, length=WINDOW)
+        body = functools.partial(arrival, _at_hand(running.shape[0], next_few))
+        state, few = jax.lax.scan(body, state, length=WINDOW, unroll=UNROLL)
+        first = index * WINDOW
+        return state, jax.lax.dynamic_update_slice_in_dim(rows, few, first, 0)
 
-    state, events = jax.lax.scan(arrivals, state, length=length // WINDOW)
-    return state, jax.tree.map(lambda x: x.reshape(length), events)
+    rows = jnp.zeros((LONG_CHUNK, len(Written._fields)))
+    return jax.lax.fori_loop(0, length // WINDOW, arrivals, (state, rows))
 
 
 def _at_hand(num_workers: int, of_all) -> ComputeTime:
@@ -162,10 +193,10 @@ def _window(table: Table, running):
 
 
 def _choose(window, running, jobs):
-    def of_worker(window, place):
-        return jnp.sum(jnp.where(jnp.arange(WINDOW) == place, window, 0.0))
-
-    return jax.vmap(of_worker)(window, jobs - running - 1)
+    place, seconds = jobs - running - 1, jnp.zeros(jobs.shape)
+    for k in range(WINDOW):
+        seconds = jnp.where(place == k, window[:, k], seconds)
+    return seconds
 
 
 def _events(written: Written, workers, others) -> Event:

@@ -236,7 +236,9 @@ def _in_one_call(parts: Parts, state: ReplayState, rows, samples) -> ReplayState
 
     grads = jax.vmap(gradients)(rows, samples)
     weighted = jax.vmap(tree.scale)(rows.weight, grads)
-    mean = jax.tree.map(lambda g: jnp.sum(g, axis=0), weighted)
+    mean = jax.tree.map(
+        lambda g: sum(g[k] for k in range(1, g.shape[0])) + g[0], weighted
+    )
     return _keep(parts, _collect(parts, state, last, mean), state.slots, last.keep)
 
 

@@ -16,7 +16,15 @@ from jax.core import Tracer
 from ..static import stacked
 from ..types import ComputeTime, Event, Schedule
 from . import arrivals, pruned
-from .progress import LONG_CHUNK, Progress, after, check_time_advances, chunk
+from .progress import (
+    LONG_CHUNK,
+    Goal,
+    Progress,
+    after,
+    check_time_advances,
+    chunk,
+    missing,
+)
 
 
 def trace(
@@ -64,22 +72,18 @@ def trace(
             "no clock of its own: use fo.run"
         )
 
-    def enough(progress: Progress):
-        if num_events is not None:
-            return progress.events >= num_events
-        return progress.time > cast(float, until)
+    guess = num_events
+    if guess is None:
+        guess = arrivals_until(compute_time, cast(float, until))
+    goal = Goal(guess, events=num_events, until=until)
 
-    expected = num_events
-    if expected is None:
-        expected = arrivals_until(compute_time, cast(float, until))
+    def left(progress: Progress):
+        if until is not None:
+            check_time_advances(progress, num_workers)
+        return missing(goal, progress)
+
     (events,) = clocks(
-        [schedule],
-        compute_time,
-        key[None],
-        num_components,
-        enough=enough,
-        expected=expected,
-        until=until,
+        [schedule], compute_time, key[None], num_components, left=left, until=until
     )
     if num_events is not None:
         events = _exactly(events, num_events)
@@ -99,8 +103,7 @@ def clocks(
     keys,
     num_components: int | None,
     *,
-    enough: Callable[[Progress], bool],
-    expected: int,
+    left: Callable[[Progress], int],
     until: float | None = None,
 ) -> list[Event]:
     """Runs clocks that differ in numbers only, on one cluster.
@@ -112,7 +115,7 @@ def clocks(
       schedules: S of them.
       keys: [S], one for each clock.
       num_components: m of a finite sum, or None.
-      expected: a guess of the number of events.
+      left: about how many events are still needed after some progress; 0 if none.
       until: no event after this time is needed; None where that is not known.
 
     Returns:
@@ -131,37 +134,30 @@ def clocks(
         def advance(state, length):
             return _advance(stack, compute_time, state, length)
 
-        num_workers = compute_time.lower_bound.shape[-1]
-        return chunks(state, advance, num_workers, enough=enough, expected=expected)
+        return chunks(state, advance, left)
     return [
-        of_run(schedule, compute_time, key, enough=enough, expected=expected)
+        of_run(schedule, compute_time, key, left)
         for schedule, key in zip(schedules, keys, strict=True)
     ]
 
 
-def chunks(
-    state, advance, num_workers: int, *, enough: Callable[[Progress], bool], expected
-) -> list[Event]:
+def chunks(state, advance, left: Callable[[Progress], int]) -> list[Event]:
     """Runs a stack of clocks chunk by chunk, all until every one has come far enough.
 
     Args:
       state: of the stack.
       advance: (state, length) -> (state, events [S, length]).
-      enough, expected: as in `clocks`.
+      left: as in `clocks`.
     """
-    pieces, progress = [], None
+    pieces, progress, more = [], [], left(Progress())
     with jax.enable_x64(True):
-        while True:
+        while more or not pieces:
             done = progress[0].events if progress else 0
-            state, events = advance(state, chunk(max(expected, done)))
+            state, events = advance(state, chunk(max(more, done)))
             pieces.append(jax.tree.map(np.asarray, events))
             runs = _runs(pieces[-1])
             progress = list(map(after, progress or [Progress()] * len(runs), runs))
-            if all([enough(p) for p in progress]):
-                break
-            if progress[0].events > expected:
-                for one in progress:
-                    check_time_advances(one, num_workers)
+            more = max(map(left, progress))
     return _runs(jax.tree.map(lambda *x: np.concatenate(x, axis=1), *pieces))
 
 
