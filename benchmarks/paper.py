@@ -57,7 +57,7 @@ def rennala_paper() -> list[Row]:
 
 def asgd_paper() -> list[Row]:
     """Vanilla asynchronous SGD."""
-    updates = 60_000
+    updates = 200_000
     baseline = eager.ringmaster(
         start(),
         cluster(),

@@ -166,9 +166,10 @@ def used(events: Event, records: np.ndarray, points: int, in_order: bool) -> Run
 def _recycled(rows: Rows, rows_until, points: int) -> tuple[np.ndarray, int]:
     """A slot for every version, free again after its last read; and their number.
 
-    Slots wait in a queue: the j-th version that is read takes the j-th slot, and the
-    slot that is freed k-th is the (slots + k)-th in the queue. Those that nobody reads
-    have slot -1.
+    A point that was just read for the last time gives its slot, which is in the cache,
+    to the next one. Such a dynasty of versions lives in one slot. Slots of extinct ones
+    wait in a queue: the j-th dynasty takes the j-th slot, and the slot that is freed
+    k-th is the (slots + k)-th in the queue. Versions that nobody reads have slot -1.
     """
     updates = len(rows_until) - 1
     last = np.full(updates + 1, -1)
@@ -177,20 +178,37 @@ def _recycled(rows: Rows, rows_until, points: int) -> tuple[np.ndarray, int]:
     if points == 2:
         pairs = index[rows.kind[index] != 0]
         np.maximum.at(last, rows.version[pairs] - 1, pairs)
-    versions = np.flatnonzero(last >= 0)
-    born = np.append(0, rows_until[1:] - 1)[versions]  # the row that makes the version
-    order = np.argsort(last[versions], kind="stable")
+    made = np.append(-1, rows_until[1:] - 1)  # the row that makes the version
+    founder = _founders(rows, last, made)
+    ends = np.full(updates + 1, -1)
+    np.maximum.at(ends, founder, last)
+    founders = np.flatnonzero((ends >= 0) & (founder == np.arange(updates + 1)))
+    order = np.argsort(ends[founders], kind="stable")
     # Reads come before the write in a row, so that its slot can be taken at once.
-    freed = np.searchsorted(last[versions][order], born, side="right")
-    freed[versions == 0] = 0
-    place = np.arange(len(versions))
+    freed = np.searchsorted(ends[founders][order], made[founders], side="right")
+    place = np.arange(len(founders))
     slots = int((place + 1 - freed).max(initial=1))
-    taken_from = np.where(place < slots, place, order[place - slots])
-    while (taken_from >= slots).any():
-        taken_from = taken_from[taken_from]
+    taken_from = _ancestors(np.where(place < slots, place, order[place - slots]))
     of_version = np.full(updates + 1, -1)
-    of_version[versions] = taken_from
-    return of_version, slots
+    of_version[founders] = taken_from
+    return np.where(last >= 0, of_version[founder], -1), slots
+
+
+def _founders(rows: Rows, last, made) -> np.ndarray:
+    """[updates + 1], the first version of the dynasty of each."""
+    versions = np.arange(len(last))
+    read = rows.version[made]
+    follows = (last >= 0) & (made >= 0) & (last[read] == made)
+    return _ancestors(np.where(follows, read, versions))
+
+
+def _ancestors(parent: np.ndarray) -> np.ndarray:
+    """The first ancestor of each; those who have none are their own parents."""
+    while True:
+        grandparent = parent[parent]
+        if (grandparent == parent).all():
+            return parent
+        parent = grandparent
 
 
 def capacities(runs: list[Run], table: bool = False) -> Capacities:
