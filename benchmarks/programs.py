@@ -21,7 +21,7 @@ def arguments(method, problem, compute_time, *, num_workers: int, updates: int):
             num_events=count,
         )
     run = stream.used(events, np.array([updates]), points=1, in_order=False)
-    shape = stream.capacities([run])
+    shape = stream.capacities([run], numbers.sample_bytes(problem))
     functions, start = numbers.split_problem(problem)
     alone, _ = devices.spread_runs(1)
     program = numbers.Program(functions, shape, num_workers, alone)

@@ -57,6 +57,11 @@ def select(condition, a: Tree, b: Tree) -> Tree:
     return jax.tree.map(lambda x, y: jnp.where(condition, x, y), a, b)
 
 
+def flat(a: Tree) -> Tree:
+    """a with leaves of one axis, which is how they are copied fastest."""
+    return jax.tree.map(jnp.ravel, a)
+
+
 def with_rows(a: Tree, num_rows: int) -> Tree:
     """A table [num_rows, ...] with `a` in every row."""
     return jax.tree.map(lambda x: jnp.broadcast_to(x, (num_rows, *x.shape)), a)

@@ -72,7 +72,7 @@ def test_a_slot_holds_what_is_read(rows, points):
         assert (run.rows.version == run.rows.newest).all()
         return
     assert run.slots == alive_at_once(run.rows, steps, points)
-    shape = stream.capacities([run])
+    shape = stream.capacities([run], sample_bytes=4)
     placed = jax_free(stream.streams([run], shape).rows)
     held = np.zeros(shape.slots, int)  # version 0 is everywhere
     version = 0

@@ -21,6 +21,7 @@ from ..simulate.numbers import (
     Program,
     advance,
     begin,
+    sample_bytes,
     split_problem,
     without_schedule,
 )
@@ -173,7 +174,9 @@ def execute(
     runs = [
         used(e, c.updates, points, in_order) for e, c in zip(events, cuts, strict=True)
     ]
-    shape = capacities(runs, table=method.accumulator is not None)
+    shape = capacities(
+        runs, sample_bytes(problem), table=method.accumulator is not None
+    )
     stream = streams(runs, shape) if mechanism is None else round_streams(runs)
     functions, start = split_problem(problem)
     devices, index = spread_runs(len(methods))

@@ -60,6 +60,18 @@ def split_problem(problem: Problem) -> tuple[Functions, Start]:
     return functions, Start(problem.init, problem.data, x_star)
 
 
+def sample_bytes(problem: Problem) -> int:
+    """The size of one sample; 0 where gradients take none."""
+    samples = []
+    if problem.draw is not None:
+        draw = functools.partial(problem.draw, jax.random.key(0), problem.data)
+        samples.append(jax.eval_shape(draw, jnp.int32(0)))
+    if problem.component is not None:
+        component = functools.partial(problem.component, problem.data)
+        samples.append(jax.eval_shape(component, jnp.int32(0)))
+    return sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(samples))
+
+
 class Program(NamedTuple):
     """What the numbers are compiled for, whatever the numbers are.
 

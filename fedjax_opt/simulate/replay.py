@@ -5,6 +5,7 @@ slot until it was read for the last time; its sample is drawn from the key of (w
 job). The accumulator is one tree, whatever the batch size.
 """
 
+import functools
 from typing import Any, NamedTuple, cast
 
 import jax
@@ -28,8 +29,8 @@ class ReplayState(NamedTuple):
       optimizer, estimator: their states.
       sums: per point of the estimator, the weighted sum of the gradients so far; or
         the state of the method's accumulator.
-      slots: the points that are still read, and one of no use, on a leading axis; ()
-        if only the newest is read.
+      slots: the points that are still read, and one of no use: a row each of a table
+        for every leaf; () if only the newest is read.
     """
 
     params: Any
@@ -119,7 +120,8 @@ def start(parts: Parts, params) -> ReplayState:
     )
     if shape.slots == 1:
         return state
-    return state._replace(slots=tree.with_rows(sent(parts, state), shape.slots))
+    slots = tree.with_rows(tree.flat(sent(parts, state)), shape.slots)
+    return state._replace(slots=slots)
 
 
 def _no_sums(parts: Parts, params):
@@ -183,28 +185,22 @@ def samples_of(parts: Parts, rows):
 
 
 def _one_by_one(parts: Parts, state: ReplayState, rows, samples, length):
-    def body(j, state):
-        row = tree.row(rows, j)
-        points = _read(parts, state, row)
-        server = state._replace(slots=())
+    kept = parts.shape.slots > 1
 
-        def replayed():
-            # Looked up within the branch, they become part of the update's loop.
-            row, sample = tree.row((rows, samples), j)
-            return one(parts, server, row, sample, points)
+    def body(j, carry):
+        state, ahead = carry
+        row, sample = tree.row((rows, samples), j)
+        points = _shaped(parts, state, ahead) if kept else _read(parts, state, row)
+        server = one(parts, state._replace(slots=()), row, sample, points)
+        state = _keep(parts, server, state.slots, row.keep)
+        return state, read_ahead(state, j + 1)
 
-        if not branches:
-            return _keep(parts, replayed(), state.slots, row.keep)
-        # A branch gets the points as arrays. Without one, the gradient would look up
-        # each entry in its slot anew, which makes it several times slower.
-        valid = j < length
-        server = jax.lax.cond(valid, replayed, lambda: server)
-        slot = jnp.where(valid, row.keep, parts.shape.slots - 1)
-        return _keep(parts, server, state.slots, slot)
+    def read_ahead(state, j):
+        # What goes around the loop is an array. Looked up where it is used, each entry
+        # would be looked up in its slot anew, which takes several times longer.
+        return tree.flat(_read(parts, state, tree.row(rows, j))) if kept else ()
 
-    # A table must not pass through a branch, which would copy it.
-    branches = parts.accumulator is None and parts.shape.slots > 1
-    return jax.lax.fori_loop(0, parts.shape.block if branches else length, body, state)
+    return jax.lax.fori_loop(0, length, body, (state, read_ahead(state, 0)))[0]
 
 
 def one(parts: Parts, server: ReplayState, row, sample, points) -> ReplayState:
@@ -236,9 +232,8 @@ def _in_one_call(parts: Parts, state: ReplayState, rows, samples) -> ReplayState
 
     grads = jax.vmap(gradients)(rows, samples)
     weighted = jax.vmap(tree.scale)(rows.weight, grads)
-    mean = jax.tree.map(
-        lambda g: sum(g[k] for k in range(1, g.shape[0])) + g[0], weighted
-    )
+    # One after the other they become one loop over the entries, a reduction does not.
+    mean = jax.tree.map(lambda g: functools.reduce(jnp.add, g), weighted)
     return _keep(parts, _collect(parts, state, last, mean), state.slots, last.keep)
 
 
@@ -251,7 +246,8 @@ def _keep(parts: Parts, server: ReplayState, slots, slot) -> ReplayState:
         # `at[].set` would first read what it overwrites.
         return jax.lax.dynamic_update_index_in_dim(slots, point, slot, 0)
 
-    return server._replace(slots=jax.tree.map(put, slots, sent(parts, server)))
+    point = tree.flat(sent(parts, server))
+    return server._replace(slots=jax.tree.map(put, slots, point))
 
 
 def _read(parts: Parts, state: ReplayState, row):
@@ -260,10 +256,19 @@ def _read(parts: Parts, state: ReplayState, row):
         return (sent(parts, state),) * parts.estimator.points
     if parts.method.read is not None:
         key = jax.random.fold_in(keys.of_job(parts.key, row.worker, row.job), READS)
-        ring = jax.tree.map(lambda s: s[:-1], state.slots)
+        ring = jax.tree.map(
+            lambda s, x: s[:-1].reshape(-1, *x.shape), state.slots, state.params
+        )
         return (parts.method.read(key, ring, row.version, row.newest),)
     places = (row.slot, row.before)[: parts.estimator.points]
-    return tuple(tree.row(state.slots, place) for place in places)
+    points = tuple(tree.row(state.slots, place) for place in places)
+    return _shaped(parts, state, points)
+
+
+def _shaped(parts: Parts, state: ReplayState, points):
+    """Points whose leaves are flat, with those of the model."""
+    like = (state.params,) * parts.estimator.points
+    return jax.tree.map(lambda flat, x: flat.reshape(x.shape), points, like)
 
 
 def _gradients(parts: Parts, row, points, sample):

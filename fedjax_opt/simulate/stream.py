@@ -12,10 +12,13 @@ import numpy as np
 
 from ..types import Event
 
-# Gradients of one update evaluated in one batched call; rows whose samples are drawn in
-# one call, and where they are few. Fixed numbers, so that batch sizes do not need
-# programs of their own; larger batches gain little on a CPU.
-BATCHED, DRAWN, FEW = 4, 64, 16
+# Gradients of one update evaluated in one batched call. A fixed number, so that batch
+# sizes do not need programs of their own; larger batches gain little on a CPU.
+BATCHED = 4
+
+# Rows whose samples are drawn in one call: as many as fill so many bytes, between these
+# bounds; and where the rows are few.
+BYTES, DRAWN, MOST_DRAWN, FEW = 2**16, 64, 1024, 16
 
 # Arrays are padded to these lengths times powers of the factor: coarse, so that runs
 # share programs. A row takes some 40 bytes, a slot as much as a model.
@@ -211,10 +214,11 @@ def _ancestors(parent: np.ndarray) -> np.ndarray:
         parent = grandparent
 
 
-def capacities(runs: list[Run], table: bool = False) -> Capacities:
+def capacities(runs: list[Run], sample_bytes: int, table: bool = False) -> Capacities:
     """What a stack of runs needs.
 
     Args:
+      sample_bytes: of one sample.
       table: do gradients go to an accumulator, one by one?
     """
     slots = max(run.slots for run in runs)
@@ -225,10 +229,11 @@ def capacities(runs: list[Run], table: bool = False) -> Capacities:
     empty = any((run.rows.weight == 0).any() for run in rows)
     # Samples drawn beyond the next row of the trace are drawn in vain.
     segment = int(max(segments, default=1))
+    most = min(max(BYTES // max(power_of_two(sample_bytes), 1), DRAWN), MOST_DRAWN)
     if one_by_one:
-        drawn = min(DRAWN, power_of_two(segment))
+        drawn = min(most, power_of_two(segment))
     else:
-        drawn = FEW if segment <= FEW else DRAWN
+        drawn = FEW if segment <= FEW else most
     return Capacities(
         slots=_rounded(slots + 1, SLOTS, SLOTS_FACTOR) if slots else 1,
         block=drawn if one_by_one else BATCHED,
@@ -266,7 +271,7 @@ def round_streams(runs: list[Run]) -> Stream:
 
 def power_of_two(number: int) -> int:
     """The smallest power of two that is not below `number`."""
-    return 1 << (int(number) - 1).bit_length()
+    return 1 << max(int(number) - 1, 0).bit_length()
 
 
 def _rounded(number: int, least: int, factor: int) -> int:
