@@ -52,13 +52,22 @@ def required(key: Key | None) -> Key:
 
 
 def for_leaf(keys: Keys, leaf: int) -> Keys:
-    """The keys of the `leaf`-th leaf of a tree."""
-    if keys.private is None:
-        return keys
-    return keys._replace(
-        private=jax.random.fold_in(keys.private, leaf),
-        shared=jax.random.fold_in(keys.shared, leaf),
-    )
+    """The keys of the `leaf`-th leaf of a tree, or of the `leaf`-th part of a whole."""
+
+    def of_leaf(key):
+        return None if key is None else jax.random.fold_in(key, leaf)
+
+    return keys._replace(private=of_leaf(keys.private), shared=of_leaf(keys.shared))
+
+
+def public(keys: Keys) -> Keys:
+    """What the other end knows of a worker's keys."""
+    return keys._replace(private=None)
+
+
+def of_worker(keys: Keys) -> Key:
+    """A key of this worker in this round that the server has, too."""
+    return jax.random.fold_in(required(keys.shared), keys.worker - SERVER)
 
 
 def of_job(key: Key, worker, job) -> Key:

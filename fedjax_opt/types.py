@@ -21,15 +21,35 @@ Array = Any
 
 
 class Certificate(NamedTuple):
-    """What a compressor promises, for a vector of d numbers.
+    """What a compressor promises, for a vector of d numbers; None is no promise.
 
     Attributes:
-      omega: E C(x) = x and E|C(x) - x|² <= omega |x|²; None if it is not unbiased.
-      alpha: E|C(x) - x|² <= (1 - alpha) |x|²; None if it is not contractive.
+      omega: E C(x) = x and E|C(x) - x|² <= omega |x|²: it is unbiased.
+      alpha: E|C(x) - x|² <= (1 - alpha) |x|²: it is contractive.
+      eta, variance: |E C(x) - x| <= eta |x| and E|C(x) - E C(x)|² <= variance |x|², the
+        bias and the noise of a compressor that may have both, the class C(η, ω) of
+        EF-BV. An unbiased one has 0 and omega: these need not be given.
+      absolute: E|C(x) - x|² <= absolute, however small x is.
     """
 
     omega: float | None = None
     alpha: float | None = None
+    eta: float | None = None
+    variance: float | None = None
+    absolute: float | None = None
+
+
+class Joint(NamedTuple):
+    """What n compressors promise together: one for each worker, Q₁, ..., Qₙ unbiased.
+
+        E|(1/n) Σ Qᵢ(aᵢ) − ā|² <= A (1/n) Σ |aᵢ|² − B |ā|²,   ā = (1/n) Σ aᵢ
+
+    Attributes:
+      a, b: A and B. Independent ones have ω/n and 0.
+    """
+
+    a: float
+    b: float
 
 
 class Bits(NamedTuple):
@@ -51,13 +71,19 @@ class Compressor(NamedTuple):
 
     Attributes:
       encode: (keys, x) -> message, a pytree of arrays of static shape: what is sent.
-      decode: (message, like) -> array with the shape and dtype of `like`.
-      bits: (message, like) -> Bits; works on shapes alone.
+      decode: (keys, message, like) -> array with the shape and dtype of `like`. The
+        keys are those of `encode`, but without the private one: what both ends draw
+        from `keys.shared` and `keys.worker` is not sent.
+      bits: (keys, message, like) -> Bits, keys as for `decode`. Works on shapes alone,
+        and gives Python numbers, unless the length varies with the data or a coin.
       certificate: (d) -> Certificate.
       label: how it was built, for error messages.
       add: (onto, message, weight) -> onto + weight · decode(message, onto), without
         the dense array. A stack of messages with as many weights is added up; what
-        has the weight 0 adds nothing, be it NaN. None where decoding is as cheap.
+        has the weight 0 adds nothing, be it NaN. None where decoding is as cheap, or
+        draws.
+      joint: (d, n) -> Joint of the compressors of n workers; None where they are
+        independent.
     """
 
     encode: Callable[..., Any]
@@ -66,10 +92,11 @@ class Compressor(NamedTuple):
     certificate: Callable[[int], Certificate]
     label: str = ""
     add: Callable[..., Any] | None = None
+    joint: Callable[[int, int], Joint] | None = None
 
 
 class TreeCompressor(NamedTuple):
-    """The same on whole pytrees; `certificate` takes the tuple of leaf sizes."""
+    """The same on whole pytrees; the tuple of leaf sizes stands for d."""
 
     encode: Callable[..., Any]
     decode: Callable[..., Any]
@@ -77,6 +104,7 @@ class TreeCompressor(NamedTuple):
     certificate: Callable[[tuple[int, ...]], Certificate]
     label: str = ""
     add: Callable[..., Any] | None = None
+    joint: Callable[[tuple[int, ...], int], Joint] | None = None
 
 
 class Roles(NamedTuple):
@@ -94,10 +122,11 @@ class Mechanism(NamedTuple):
         gradients are given them: the worker's state is built from that worker's own,
         the server's from their mean (the adapter calls `init` once for each).
       worker: (keys, grad, worker_state) -> (message, worker_state), for one worker.
-      decode: (message, like) -> tree like the parameters.
+      decode: (keys, message, like) -> tree like the parameters; the keys are those of
+        `worker`, but without the private one.
       server: (keys, aggregate, mask, server_state) -> (estimate, server_state),
         where `aggregate` is the aggregated decoded messages, `mask` [n] who came.
-      bits: (message, like) -> Bits.
+      bits: (keys, message, like) -> Bits, as in `Compressor`.
       add: (onto, messages, weights) -> onto + Σ weights · decode(messages), as in
         `Compressor`; None where every message must be decoded.
     """
@@ -373,6 +402,12 @@ class Method:
         v at v modulo its length. None where a job has one version.
       full_gradients: workers compute their full local gradients, without noise.
       components: gradients are those of the components that the schedule names.
+      participation: () -> who takes part in a round, of `fo.simulate`; None for all.
+        For methods with a mechanism.
+      downlink: () -> the mechanism by which the server sends its points, at which
+        gradients are then taken; None where x^k is sent. Likewise.
+      first_gradients: the mechanism begins at ∇fᵢ(x⁰), which every worker sends once as
+        it is. Likewise.
       label: name in tables and plots.
     """
 
@@ -385,4 +420,7 @@ class Method:
     read: Callable[..., Tree] | None = None
     full_gradients: bool = dataclasses.field(default=False, metadata={"static": True})
     components: bool = dataclasses.field(default=False, metadata={"static": True})
+    participation: Callable[[], Callable[..., Array]] | None = None
+    downlink: Callable[[], Mechanism] | None = None
+    first_gradients: bool = dataclasses.field(default=False, metadata={"static": True})
     label: str = dataclasses.field(default="", metadata={"static": True})

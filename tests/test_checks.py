@@ -12,8 +12,8 @@ from fedjax_opt.types import Certificate, Compressor
 def nothing_certified(label=""):
     return Compressor(
         encode=lambda keys, x: x,
-        decode=lambda message, like: message,
-        bits=lambda message, like: None,
+        decode=lambda keys, message, like: message,
+        bits=lambda keys, message, like: None,
         certificate=lambda d: Certificate(),
         label=label,
     )

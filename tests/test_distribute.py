@@ -216,9 +216,9 @@ def counting_mechanism():
     return Mechanism(
         init=lambda params, first_grad=None: Roles((), ()),
         worker=lambda keys, grad, state: (grad, state),
-        decode=lambda message, like: message,
+        decode=lambda keys, message, like: message,
         server=lambda keys, aggregate, mask, state: (aggregate, state),
-        bits=lambda message, like: Bits(message, 2 * message, 7),
+        bits=lambda keys, message, like: Bits(message, 2 * message, 7),
     )
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from fedjax_opt.aggregators import coordinate_median, mean
 from fedjax_opt.compressors import identity, natural, rand_k, sign, top_k, wrap
-from fedjax_opt.keys import in_round
+from fedjax_opt.keys import in_round, public
 from fedjax_opt.mechanisms import dcgd, diana, ef14, ef21
 from fedjax_opt.simulate.distribute import distribute
 
@@ -43,7 +43,7 @@ def decoded_sum(compressor, onto, messages, weights):
     total = {name: np.asarray(x, float) for name, x in onto.items()}
     for i, weight in enumerate(weights):
         one = jax.tree.map(lambda x, i=i: x[i], messages)
-        dense = compressor.decode(one, onto)
+        dense = compressor.decode(public(in_round(KEY, i, N)), one, onto)
         total = {
             name: x + weight * np.asarray(dense[name]) for name, x in total.items()
         }
@@ -66,7 +66,7 @@ def test_adding_is_decoding_and_adding(name):
     first = jax.tree.map(lambda x: x[0], messages)
     expected = decoded_sum(c, onto, messages, [-2.0])
     close(jax.jit(c.add)(onto, first, -2.0), expected)
-    close(wrap.add_decoded(c, onto, first, -2.0), expected)
+    close(wrap.add_decoded(c, in_round(KEY, 0, N), onto, first, -2.0), expected)
 
 
 def test_what_is_as_short_decoded_is_not_added():
@@ -77,7 +77,10 @@ def test_what_is_as_short_decoded_is_not_added():
             expected = decoded_sum(
                 lifted, onto, jax.tree.map(lambda x: x[None], message), [0.5]
             )
-            close(wrap.add_decoded(lifted, onto, message, 0.5), expected)
+            close(
+                wrap.add_decoded(lifted, in_round(KEY, 0, N), onto, message, 0.5),
+                expected,
+            )
 
 
 def test_weight_zero_adds_nothing():

@@ -155,7 +155,7 @@ def _rand_k_reference(mechanism_key):
 
 
 def _decoded(compressor, of_worker, x):
-    return compressor.decode(compressor.encode(of_worker, x), x)
+    return compressor.decode(of_worker, compressor.encode(of_worker, x), x)
 
 
 def test_ef21_gd_trajectory():

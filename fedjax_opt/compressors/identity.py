@@ -18,10 +18,10 @@ def identity() -> Compressor:
     def encode(keys, x):
         return x
 
-    def decode(message, like):
+    def decode(keys, message, like):
         return message.astype(like.dtype)
 
-    def bits(message, like):
+    def bits(keys, message, like):
         length = wire_bits(message)
         return Bits(length, length, length)
 

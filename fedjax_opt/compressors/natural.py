@@ -52,7 +52,7 @@ def natural() -> Compressor:
         code = (negative << layout.nexp) | exponent
         return code.astype(_unsigned(8 if layout.nexp < 8 else 16))
 
-    def decode(message, like):
+    def decode(keys, message, like):
         layout = jnp.finfo(like.dtype)
         code = message.astype(_unsigned(layout.bits))
         negative = code >> layout.nexp
@@ -60,7 +60,7 @@ def natural() -> Compressor:
         pattern = (negative << (layout.bits - 1)) | (exponent << layout.nmant)
         return lax.bitcast_convert_type(pattern, like.dtype)
 
-    def bits(message, like):
+    def bits(keys, message, like):
         values = like.size * (1 + jnp.finfo(like.dtype).nexp)
         return Bits(values, wire_bits(message), values)
 

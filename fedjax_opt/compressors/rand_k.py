@@ -43,10 +43,10 @@ def rand_k(k: int | None = None, *, fraction: float | None = None) -> Compressor
     def scaling(like):
         return like.size / num_kept(like.size)
 
-    def decode(message, like):
+    def decode(keys, message, like):
         at_least_float32 = jnp.promote_types(like.dtype, jnp.float32)
         values = message.values.astype(at_least_float32) * scaling(like)
-        return sparse.decode(message._replace(values=values), like)
+        return sparse.decode(keys, message._replace(values=values), like)
 
     def add(onto, message, weight):
         return sparse.add(onto, message, weight * scaling(onto))

@@ -44,16 +44,16 @@ def sign() -> Compressor:
         scale = jnp.sum(magnitude / x.size).astype(x.dtype)
         return Signs(jnp.packbits(flat >= 0), scale)
 
-    def decode(message, like):
+    def decode(keys, message, like):
         positive = jnp.unpackbits(message.packed, count=like.size).astype(bool)
         scale = message.scale.astype(like.dtype)
         return jnp.where(positive, scale, -scale).reshape(like.shape)
 
-    def bits(message, like):
+    def bits(keys, message, like):
         values = like.size + bits_per_number(message.scale)
         return Bits(values, wire_bits(message), values)
 
     def certificate(d):
-        return Certificate(alpha=1 / d)
+        return Certificate(alpha=1 / d, eta=(1 - 1 / d) ** 0.5, variance=0.0)
 
     return Compressor(encode, decode, bits, certificate, "sign()")

@@ -56,7 +56,7 @@ def pack(values, indices, d: int) -> Sparse:
     return Sparse(values, indices.astype(fits[0] if fits else jnp.uint32))
 
 
-def decode(message: Sparse, like):
+def decode(keys, message: Sparse, like):
     """Puts the values in their places, zeros elsewhere."""
     flat = jnp.zeros(like.size, like.dtype)
     values = message.values.astype(like.dtype)
@@ -78,7 +78,7 @@ def add(onto, message: Sparse, weight):
     return flat.reshape(onto.shape).astype(onto.dtype)
 
 
-def bits(message: Sparse, like) -> Bits:
+def bits(keys, message: Sparse, like) -> Bits:
     """K numbers; on the wire their indices too, at best coded as one K-subset."""
     k = message.values.size
     values = k * bits_per_number(message.values)

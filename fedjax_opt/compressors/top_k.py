@@ -35,7 +35,8 @@ def top_k(k: int | None = None, *, fraction: float | None = None) -> Compressor:
         return sparse.pack(flat[indices], indices, x.size)
 
     def certificate(d):
-        return Certificate(alpha=num_kept(d) / d)
+        dropped = 1 - num_kept(d) / d
+        return Certificate(alpha=1 - dropped, eta=dropped**0.5, variance=0.0)
 
     return Compressor(
         encode, sparse.decode, sparse.bits, certificate, label, sparse.add

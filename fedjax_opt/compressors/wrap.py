@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+import math
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -9,10 +10,10 @@ import jax
 import jax.numpy as jnp
 
 from .. import checks
-from ..keys import for_leaf
+from ..keys import for_leaf, public
 from ..static import memoised
 from ..tree import add_scaled, leaf_names, leaf_sizes, scale
-from ..types import Bits, Certificate, Compressor, TreeCompressor
+from ..types import Bits, Certificate, Compressor, Joint, TreeCompressor
 
 
 @memoised
@@ -39,22 +40,25 @@ def scaled(compressor: checks.AnyCompressor) -> checks.AnyCompressor:
         omega = cast(float, compressor.certificate(size).omega)
         return 1 / (1 + omega)
 
-    def decode(message, like):
+    def decode(keys, message, like):
         size = leaf_sizes(like) if takes_trees else like.size
-        return scale(shrinkage(size), compressor.decode(message, like))
+        return scale(shrinkage(size), compressor.decode(keys, message, like))
 
     def add(inner, onto, message, weight):
         size = leaf_sizes(onto) if takes_trees else onto.size
         return inner(onto, message, weight * shrinkage(size))
 
     def certificate(size):
-        return Certificate(alpha=shrinkage(size))
+        factor = shrinkage(size)
+        noise = factor * (1 - factor)  # λ²ω = λ² (1/λ − 1)
+        return Certificate(alpha=factor, eta=1 - factor, variance=noise)
 
     return compressor._replace(
         decode=decode,
         certificate=certificate,
         label=f"wrap.scaled({compressor.label})",
         add=compressor.add and functools.partial(add, compressor.add),
+        joint=None,
     )
 
 
@@ -83,19 +87,23 @@ def per_leaf(compressor: Compressor | TreeCompressor) -> TreeCompressor:
         leaves = enumerate(jax.tree.leaves(tree))
         return tuple(compressor.encode(for_leaf(keys, i), x) for i, x in leaves)
 
-    def decode(message, like):
+    def decode(keys, message, like):
         leaves, structure = jax.tree.flatten(like)
-        pairs = zip(message, leaves, strict=True)
-        return structure.unflatten([compressor.decode(*pair) for pair in pairs])
+        decoded = [
+            compressor.decode(for_leaf(keys, i), *pair)
+            for i, pair in enumerate(zip(message, leaves, strict=True))
+        ]
+        return structure.unflatten(decoded)
 
     def add(inner, onto, message, weight):
         leaves, structure = jax.tree.flatten(onto)
         pairs = zip(leaves, message, strict=True)
         return structure.unflatten([inner(*pair, weight) for pair in pairs])
 
-    def bits(message, like):
-        pairs = zip(message, jax.tree.leaves(like), strict=True)
-        columns = zip(*(compressor.bits(*pair) for pair in pairs), strict=True)
+    def bits(keys, message, like):
+        pairs = enumerate(zip(message, jax.tree.leaves(like), strict=True))
+        each = [compressor.bits(for_leaf(keys, i), *pair) for i, pair in pairs]
+        columns = zip(*each, strict=True)
         return Bits(*(sum(column) for column in columns))
 
     def certificate(sizes):
@@ -103,7 +111,14 @@ def per_leaf(compressor: Compressor | TreeCompressor) -> TreeCompressor:
         return Certificate(
             omega=_worst(max, [c.omega for c in each]),
             alpha=_worst(min, [c.alpha for c in each]),
+            eta=_worst(max, [c.eta for c in each]),
+            variance=_worst(max, [c.variance for c in each]),
+            absolute=_worst(math.fsum, [c.absolute for c in each]),
         )
+
+    def joint(inner, sizes, num_workers):
+        each = [inner(d, num_workers) for d in sizes]
+        return Joint(max(j.a for j in each), min(j.b for j in each))
 
     return TreeCompressor(
         encode,
@@ -112,6 +127,7 @@ def per_leaf(compressor: Compressor | TreeCompressor) -> TreeCompressor:
         certificate,
         compressor.label,
         compressor.add and functools.partial(add, compressor.add),
+        compressor.joint and functools.partial(joint, compressor.joint),
     )
 
 
@@ -140,17 +156,20 @@ def whole_tree(compressor: Compressor) -> TreeCompressor:
     def encode(keys, tree):
         return compressor.encode(keys, _join(tree))
 
-    def decode(message, like):
-        return _split(compressor.decode(message, _vector_like(like)), like)
+    def decode(keys, message, like):
+        return _split(compressor.decode(keys, message, _vector_like(like)), like)
 
     def add(inner, onto, message, weight):
         return _split(inner(_join(onto), message, weight), onto)
 
-    def bits(message, like):
-        return compressor.bits(message, _vector_like(like))
+    def bits(keys, message, like):
+        return compressor.bits(keys, message, _vector_like(like))
 
     def certificate(sizes):
         return compressor.certificate(sum(sizes))
+
+    def joint(inner, sizes, num_workers):
+        return inner(sum(sizes), num_workers)
 
     label = f"wrap.whole_tree({compressor.label})"
     return TreeCompressor(
@@ -160,21 +179,24 @@ def whole_tree(compressor: Compressor) -> TreeCompressor:
         certificate,
         label,
         compressor.add and functools.partial(add, compressor.add),
+        compressor.joint and functools.partial(joint, compressor.joint),
     )
 
 
-def add_decoded(compressor: TreeCompressor, onto, message, weight: Any = 1):
+def add_decoded(compressor: TreeCompressor, keys, onto, message, weight: Any = 1):
     """onto + weight · decode(message), without a dense array where that is possible.
 
     Args:
       compressor: whose message it is.
+      keys: of the worker.
       onto: the tree to which it is added.
       message: one, not a stack.
       weight: a number; may be traced.
     """
     if compressor.add is not None:
         return compressor.add(onto, message, weight)
-    return add_scaled(onto, weight, compressor.decode(message, onto))
+    decoded = compressor.decode(public(keys), message, onto)
+    return add_scaled(onto, weight, decoded)
 
 
 def _join(tree):

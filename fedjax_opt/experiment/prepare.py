@@ -31,7 +31,8 @@ def prepare(methods, problem, keys, horizon, num_workers, compute_time, link):
     """Refuses what cannot run, before anything does.
 
     Returns:
-      The compute times, messages included; the mechanism; the length of a message.
+      The compute times, messages included; the mechanism; the length of a message up
+      and down, the largest where it varies; which of them must be counted in the run.
 
     Raises:
       ValueError: if sizes disagree, or a method can never make a step.
@@ -41,13 +42,18 @@ def prepare(methods, problem, keys, horizon, num_workers, compute_time, link):
     )
     make_mechanism = methods[0].mechanism
     mechanism = None if make_mechanism is None else make_mechanism()
-    bits = {
-        "bits_up": cost.message_bits(mechanism, problem.init, num_workers),
-        "bits_down": cost.dense_bits(problem.init),
-    }
+    method, point = methods[0], problem.init
+    up, up_varies = cost.message_bits(mechanism, point, num_workers)
+    down, counted = cost.dense_bits(point), []
+    if up_varies or method.participation is not None:
+        counted.append("bits_up")
+    if method.downlink is not None:
+        down, _ = cost.message_bits(method.downlink(), point, 1)
+        counted.append("bits_down")
+    bits = {"bits_up": up, "bits_down": down}
     if link is not None:
         compute_time = with_link(compute_time, link, **bits)
-    return compute_time, mechanism, bits
+    return compute_time, mechanism, bits, counted
 
 
 def check_mesh(method: Method, mesh: Mesh, num_workers: int) -> None:
@@ -115,7 +121,18 @@ def _check_parts(method: Method) -> None:
         "components": method.components or None,
     }
     given = [name for name, part in of_events.items() if part is not None]
+    of_rounds = {
+        "participation": method.participation,
+        "downlink": method.downlink,
+        "first_gradients": method.first_gradients or None,
+    }
+    idle = [name for name, part in of_rounds.items() if part is not None]
     name = method.label or "the method"
+    if method.mechanism is None and idle:
+        raise ValueError(
+            f"{name} has no mechanism, so it does not go in rounds and takes no "
+            f"{' or '.join(idle)}: leave it out, or give it mechanism="
+        )
     if method.mechanism is not None and given:
         raise ValueError(
             f"{name} has a mechanism, which goes in rounds and takes no "

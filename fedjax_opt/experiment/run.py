@@ -146,7 +146,7 @@ def execute(
         check_mesh(methods[0], mesh, num_workers)
     check_chunks(chunks)
     cluster = (num_workers, compute_time, link)
-    compute_time, mechanism, bits = prepare(
+    compute_time, mechanism, bits, counted = prepare(
         methods, problem, keys, horizon, num_workers, compute_time, link
     )
     method = methods[0]
@@ -206,13 +206,16 @@ def execute(
     )
     params = gathered(devices, states.params)
     # A compiled program returns its columns in alphabetical order.
-    order = ["loss", "grad_norm_sq", "distance_sq", *problem.metrics]
+    order = ["loss", "grad_norm_sq", "distance_sq", *problem.metrics, *counted]
+    at_first = num_workers * cost.dense_bits(problem.init)
     columns = {n: np.asarray(columns[n], np.float64) for n in order if n in columns}
     accounts = [_accounts(e, r, bits) for e, r in zip(events, records, strict=True)]
 
     def trace(i):
         rows = cuts[which[i]].rows
         own = accounts[which[i]] | {n: c[i][rows] for n, c in columns.items()}
+        if method.first_gradients:
+            own["bits_up"] = own["bits_up"] + at_first * (own["update"] > 0)
         return Trace(
             columns=_padded(_with_discarded(own), records[which[i]]),
             params=jax.tree.map(lambda x: x[i], params),

@@ -49,7 +49,7 @@ def diana(
 
     def worker(keys, grad, h_i):
         message = c.encode(keys, tree.sub(grad, h_i))
-        return message, add_decoded(c, h_i, message, step(h_i))
+        return message, add_decoded(c, keys, h_i, message, step(h_i))
 
     def server(keys, aggregate, mask, h):
         return tree.add(h, aggregate), tree.add_scaled(h, step(h), aggregate)

@@ -39,7 +39,7 @@ def ef14(compressor: Compressor | TreeCompressor) -> Mechanism:
     def worker(keys, grad, error):
         corrected = tree.add(error, grad)
         message = c.encode(keys, corrected)
-        return message, add_decoded(c, corrected, message, -1)
+        return message, add_decoded(c, keys, corrected, message, -1)
 
     def server(keys, aggregate, mask, state):
         return aggregate, state

@@ -37,7 +37,7 @@ def ef21(compressor: Compressor | TreeCompressor) -> Mechanism:
 
     def worker(keys, grad, g_i):
         message = c.encode(keys, tree.sub(grad, g_i))
-        return message, add_decoded(c, g_i, message)
+        return message, add_decoded(c, keys, g_i, message)
 
     def server(keys, aggregate, mask, g):
         g = tree.add(g, aggregate)

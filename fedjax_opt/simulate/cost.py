@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from .. import keys
+from ..compressors.payload import wire_bits
 from ..types import Event, Mechanism
 
 
@@ -17,17 +18,29 @@ def dense_bits(params) -> int:
     return sum(8 * x.size * x.dtype.itemsize for x in jax.tree.leaves(params))
 
 
-def message_bits(mechanism: Mechanism | None, params, num_workers: int) -> int:
-    """The `wire` bits of what one worker sends once, known from shapes alone."""
+def message_bits(
+    mechanism: Mechanism | None, params, num_workers: int
+) -> tuple[int, bool]:
+    """The `wire` bits of what one worker sends once, known from shapes alone.
+
+    Returns:
+      The length, the largest where it varies; and whether it does.
+    """
     if mechanism is None:
-        return dense_bits(params)
+        return dense_bits(params), False
+    lengths = []
 
     def message(key, params):
         of_worker = keys.in_round(key, 0, num_workers)
-        return mechanism.worker(of_worker, params, mechanism.init(params).worker)[0]
+        state = mechanism.init(params).worker
+        sent, _ = mechanism.worker(of_worker, params, state)
+        lengths.append(mechanism.bits(keys.public(of_worker), sent, params).wire)
+        return sent
 
-    shapes = jax.eval_shape(message, jax.random.key(0), params)
-    return int(mechanism.bits(shapes, params).wire)
+    sent = jax.eval_shape(message, jax.random.key(0), params)
+    if isinstance(lengths[0], jax.Array):
+        return wire_bits(sent), True
+    return int(lengths[0]), False
 
 
 def accounts(

@@ -96,18 +96,18 @@ def downlink(
         )
         seen, receiver = mechanism.server(
             receiver_keys,
-            mechanism.decode(message, params),
+            mechanism.decode(keys.public(sender_keys), message, params),
             jnp.ones(1, bool),
             state.receiver,
         )
-        bits = message_bits(mechanism.bits(message, params))
+        bits = mechanism.bits(keys.public(sender_keys), message, params)
         return updates, DownlinkState(
             key=next_key,
             optimizer=optimizer_state,
             sender=sender,
             receiver=receiver,
             seen=seen,
-            info=RoundInfo(bits, jnp.ones((), jnp.int32)),
+            info=RoundInfo(message_bits(bits), jnp.ones((), jnp.int32)),
         )
 
     return optax.GradientTransformationExtraArgs(init, update)

@@ -12,7 +12,7 @@ from .. import tree
 from ..types import Method, Problem
 from .devices import Devices, each
 from .replay import replay
-from .rounds import rounds
+from .rounds import RoundsState, rounds
 from .stream import Capacities, Stream
 
 # Points of a trace measured in one call, which makes one product of matrices out of
@@ -175,16 +175,16 @@ def _record(state, advance, stream, functions, start, at_once: int):
     def record(state, row):
         first, last, valid = row
         state = advance(state, stream, first, last)
-        return state, _where(valid, measured, state.params)
+        return state, _where(valid, measured, state.params) | _sent(state)
 
     def record_several(state, rows):
         def go_on(state, row):
             state = advance(state, stream, *row)
-            return state, state.params
+            return state, (state.params, _sent(state))
 
         first, last, valid = rows
-        state, points = jax.lax.scan(go_on, state, (first, last))
-        return state, _where(valid.any(), jax.vmap(measured), points)
+        state, (points, sent) = jax.lax.scan(go_on, state, (first, last))
+        return state, _where(valid.any(), jax.vmap(measured), points) | sent
 
     records = stream.valid.shape[0]
     spare = -records % at_once
@@ -196,6 +196,12 @@ def _record(state, advance, stream, functions, start, at_once: int):
         record_several if at_once > 1 else record, state, rows
     )
     return state, jax.tree.map(lambda x: x.reshape(-1)[:records], columns)
+
+
+def _sent(state) -> dict[str, jax.Array]:
+    """The bits that a method that goes in rounds has sent so far."""
+    counted = state.bits if isinstance(state, RoundsState) else ()
+    return dict(zip(("bits_up", "bits_down"), counted, strict=False))
 
 
 def _where(valid, function, argument):

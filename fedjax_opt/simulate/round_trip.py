@@ -122,7 +122,7 @@ def _serve(parts: Parts, messages, like, server: Server):
     aggregate, aggregator_state = _aggregate(parts, messages, like, server)
     server_keys = keys.in_round(server.round_key, keys.SERVER, parts.num_workers)
     estimate, state = mechanism.server(server_keys, aggregate, came, server.state)
-    bits = _bits_of_all(mechanism, messages, like, came)
+    bits = _bits_of_all(parts, messages, like, server)
     info = RoundInfo(bits, jnp.sum(came, dtype=jnp.int32))
     return estimate, state, aggregator_state, info
 
@@ -138,22 +138,33 @@ def _aggregate(parts: Parts, messages, like, server: Server):
         zero = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), like)
         return mechanism.add(zero, messages, aggregator.weights(came)), ()
 
-    def decode(message, came):
-        decoded = mechanism.decode(message, like)
+    def decode(worker, message, came):
+        decoded = mechanism.decode(_known(parts, server, worker), message, like)
         return tree.select(came, decoded, tree.zeros_like(decoded))
 
     aggregator_keys = keys.in_round(
         server.aggregator_key, keys.SERVER, parts.num_workers
     )
-    decoded = jax.vmap(decode)(messages, came)
+    workers = jnp.arange(parts.num_workers)
+    decoded = jax.vmap(decode)(workers, messages, came)
     return aggregator.aggregate(aggregator_keys, decoded, came, server.aggregator)
 
 
-def _bits_of_all(mechanism: Mechanism, messages, like, came) -> Bits:
+def _bits_of_all(parts: Parts, messages, like, server: Server) -> Bits:
     """Bits of those who came; one product where all messages are equally long."""
-    one = mechanism.bits(jax.tree.map(lambda x: x[0], messages), like)
+
+    def of_worker(worker, message):
+        return parts.mechanism.bits(_known(parts, server, worker), message, like)
+
+    one = of_worker(0, jax.tree.map(lambda x: x[0], messages))
     if not any(isinstance(length, jax.Array) for length in one):
-        participants = jnp.sum(came, dtype=float)
+        participants = jnp.sum(server.came, dtype=float)
         return Bits(*(participants * float(length) for length in one))
-    each = jax.vmap(lambda message: message_bits(mechanism.bits(message, like)))
-    return Bits(*(jnp.sum(jnp.where(came, b, 0)) for b in each(messages)))
+    workers = jnp.arange(parts.num_workers)
+    each = jax.vmap(lambda *sent: message_bits(of_worker(*sent)))(workers, messages)
+    return Bits(*(jnp.sum(jnp.where(server.came, b, 0)) for b in each))
+
+
+def _known(parts: Parts, server: Server, worker) -> keys.Keys:
+    """What the server has of a worker's keys."""
+    return keys.public(keys.in_round(server.round_key, worker, parts.num_workers))

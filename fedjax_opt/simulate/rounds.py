@@ -10,6 +10,7 @@ from jax.sharding import Mesh
 from .. import keys
 from ..types import Mechanism, Method
 from .distribute import distribute
+from .downlink import downlink, eval_params
 from .layout import over, stacked
 
 
@@ -18,15 +19,17 @@ class RoundsState(NamedTuple):
 
     Attributes:
       params: x^k.
-      previous: x^{k−1} where a worker needs it, else ().
+      previous: the point of the last gradients where a worker needs it, else ().
       optimizer: state of the adapter and the server's optimizer, chained.
       round: k.
+      bits: the `wire` bits sent so far, in 64 bits: up; down where that is compressed.
     """
 
     params: Any
     previous: Any
     optimizer: Any
     round: Any
+    bits: Any
 
 
 def rounds(
@@ -46,19 +49,10 @@ def rounds(
     """
     sample_key, mechanism_key = jax.random.split(key)
     estimator = method.estimator()
-    optimizer = optax.chain(
-        distribute(
-            mechanism,
-            num_workers,
-            key=mechanism_key,
-            worker_transform=estimator,
-            mesh=mesh,
-        ),
-        method.optimizer(),
-    )
     layout = stacked() if mesh is None else over(mesh, num_workers)
     workers = jnp.arange(num_workers, dtype=jnp.int32)
     draws = problem.draw is not None and not method.full_gradients
+    two_points = estimator.points == 2
 
     def gradients_of(workers, server):
         point, round_index, data, sample_key = server
@@ -76,27 +70,70 @@ def rounds(
         server = (point, round_index, data, sample_key)
         return layout.spread(gradients_of)(workers, server)[0]
 
+    beginning = jnp.zeros((), jnp.int32)
+    make_participation = method.participation
+    uplink = distribute(
+        mechanism,
+        num_workers,
+        key=mechanism_key,
+        worker_transform=estimator,
+        participation=make_participation and make_participation(),
+        mesh=mesh,
+        first_grads=gradients(params, beginning) if method.first_gradients else None,
+    )
+    optimizer = optax.chain(uplink, method.optimizer())
+    if method.downlink is not None:
+        down_key = jax.random.fold_in(mechanism_key, num_workers)
+        optimizer = downlink(optimizer, method.downlink(), key=down_key)
+
+    def seen(state):
+        if method.downlink is None:
+            return state.params
+        return eval_params(state.optimizer)
+
     def one_round(_, state):
-        extra = {}
-        if estimator.points == 2:
+        point, extra = seen(state), {}
+        if two_points:
             extra["previous_grads"] = gradients(state.previous, state.round)
         updates, optimizer_state = optimizer.update(
-            gradients(state.params, state.round), state.optimizer, state.params, **extra
+            gradients(point, state.round), state.optimizer, state.params, **extra
         )
         return RoundsState(
             params=optax.apply_updates(state.params, updates),
-            previous=state.params if estimator.points == 2 else (),
+            previous=point if two_points else (),
             optimizer=optimizer_state,
             round=state.round + 1,
+            bits=_counted(state.bits, infos(optimizer_state)),
         )
+
+    def infos(optimizer_state):
+        if method.downlink is None:
+            return (optimizer_state[0].info,)
+        return optimizer_state.optimizer[0].info, optimizer_state.info
 
     def advance(state, stream, first, last):
         return jax.lax.fori_loop(first, last, one_round, state)
 
+    optimizer_state = optimizer.init(params)
     state = RoundsState(
         params=params,
-        previous=params if estimator.points == 2 else (),
-        optimizer=optimizer.init(params),
-        round=jnp.zeros((), jnp.int32),
+        previous=params if two_points else (),
+        optimizer=optimizer_state,
+        round=beginning,
+        bits=_nothing_sent(len(infos(optimizer_state))),
     )
     return state, advance
+
+
+def _nothing_sent(directions: int):
+    with jax.enable_x64(True):
+        return (jnp.zeros((), jnp.float64),) * directions
+
+
+def _counted(bits, infos):
+    """The bits of one more round, in 64 bits also where the numbers have 32."""
+    with jax.enable_x64(True):
+        return tuple(
+            total + info.bits.wire.astype(jnp.float64)
+            for total, info in zip(bits, infos, strict=True)
+        )

@@ -234,8 +234,8 @@ def halves():
     """C(x) = x/2: linear, α = 1 − 1/4."""
     return Compressor(
         encode=lambda keys, x: x / 2,
-        decode=lambda message, like: message,
-        bits=lambda message, like: Bits(0, 0, 0),
+        decode=lambda keys, message, like: message,
+        bits=lambda keys, message, like: Bits(0, 0, 0),
         certificate=lambda d: Certificate(alpha=3 / 4),
     )
 

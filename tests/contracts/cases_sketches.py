@@ -1,0 +1,5 @@
+"""Compressors that send linear images and factors, and the facts about them by hand."""
+
+from contracts.compressor_case import Case
+
+CASES: dict[str, Case] = {}
