@@ -69,7 +69,7 @@ def clock(schedule: Schedule, compute_time: ComputeTime, key, left) -> Event:
     count = FEWEST
     if left(Progress()) > 8 * SHORT_CHUNK:
         # A short look first, because with too few workers all is in vain.
-        count, _ = among(count, lambda progress: SHORT_CHUNK - progress.events)
+        count, _ = among(count, lambda progress: max(SHORT_CHUNK - progress.events, 0))
     return among(count, left)[1]
 
 
