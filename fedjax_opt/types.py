@@ -404,6 +404,8 @@ class Method:
       components: gradients are those of the components that the schedule names.
       participation: () -> who takes part in a round, of `fo.simulate`; None for all.
         For methods with a mechanism.
+      aggregator: () -> what the server makes of the messages; None for the mean.
+        Likewise.
       downlink: () -> the mechanism by which the server sends its points, at which
         gradients are then taken; None where x^k is sent. Likewise.
       first_gradients: the mechanism begins at ∇fᵢ(x⁰), which every worker sends once as
@@ -421,6 +423,7 @@ class Method:
     full_gradients: bool = dataclasses.field(default=False, metadata={"static": True})
     components: bool = dataclasses.field(default=False, metadata={"static": True})
     participation: Callable[[], Callable[..., Array]] | None = None
+    aggregator: Callable[[], Aggregator] | None = None
     downlink: Callable[[], Mechanism] | None = None
     first_gradients: bool = dataclasses.field(default=False, metadata={"static": True})
     label: str = dataclasses.field(default="", metadata={"static": True})

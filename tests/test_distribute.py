@@ -236,7 +236,7 @@ def test_bits_of_messages_of_varying_length_are_those_of_who_came(axis_type):
 # ---------------------------------------------------------------- who takes part
 
 
-def all_but_the_last(key, num_workers):
+def all_but_the_last(key, num_workers, round):
     return jnp.arange(num_workers) < num_workers - 1
 
 
@@ -260,7 +260,7 @@ def test_the_aggregator_is_told_who_came():
 
 def test_uniform_participation_draws_all_sets_equally_often():
     draws = 6000
-    came = jax.jit(jax.vmap(lambda key: uniform_participation(2)(key, 4)))(
+    came = jax.jit(jax.vmap(lambda key: uniform_participation(2)(key, 4, 0)))(
         jax.random.split(KEY, draws)
     )
     came = np.asarray(came)
@@ -272,7 +272,7 @@ def test_uniform_participation_draws_all_sets_equally_often():
 
 
 def test_uniform_participation_count_may_be_traced():
-    count = lambda tau: uniform_participation(tau)(KEY, 5).sum()
+    count = lambda tau: uniform_participation(tau)(KEY, 5, 0).sum()
     np.testing.assert_array_equal(jax.vmap(count)(jnp.arange(1, 6)), np.arange(1, 6))
 
 
@@ -380,7 +380,7 @@ def test_arguments_out_of_range_are_refused():
     with pytest.raises(ValueError, match="count must be at least 1"):
         uniform_participation(0)
     with pytest.raises(ValueError, match="at most 4"):
-        uniform_participation(5)(KEY, 4)
+        uniform_participation(5)(KEY, 4, 0)
 
 
 def test_a_mesh_that_does_not_fit_is_refused():
@@ -393,7 +393,7 @@ def test_a_mesh_that_does_not_fit_is_refused():
 
 def test_a_participation_that_returns_indices_is_refused():
     adapter = distribute(
-        dcgd(identity()), 4, key=KEY, participation=lambda key, n: jnp.array([0, 2])
+        dcgd(identity()), 4, key=KEY, participation=lambda key, n, round: jnp.array([0, 2])
     )
     with pytest.raises(ValueError, match="must return 4 bools.*int64 of shape"):
         adapter.update(jnp.zeros((4, 3)), adapter.init(jnp.zeros(3)))

@@ -104,7 +104,7 @@ def run(mechanism, aggregator, *, come=None, rounds=5):
         N,
         key=KEY,
         aggregator=aggregator,
-        participation=come and (lambda key, n: jnp.arange(n) < come),
+        participation=come and (lambda key, n, round: jnp.arange(n) < come),
     )
     update, state = jax.jit(adapter.update), adapter.init(draw(0))
     estimates = []

@@ -123,6 +123,7 @@ def _check_parts(method: Method) -> None:
     given = [name for name, part in of_events.items() if part is not None]
     of_rounds = {
         "participation": method.participation,
+        "aggregator": method.aggregator,
         "downlink": method.downlink,
         "first_gradients": method.first_gradients or None,
     }

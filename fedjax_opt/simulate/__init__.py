@@ -3,6 +3,9 @@
 from .distribute import distribute as distribute
 from .downlink import downlink as downlink
 from .downlink import eval_params as eval_params
+from .participation import cyclic_participation as cyclic_participation
+from .participation import importance_probabilities as importance_probabilities
+from .participation import independent_participation as independent_participation
 from .participation import uniform_participation as uniform_participation
 from .trace import trace as trace
 from .worker_grads import worker_grads as worker_grads

@@ -12,7 +12,7 @@ import optax
 from jax.sharding import Mesh
 
 from .. import aggregators, checks, keys, tree
-from ..types import Aggregator, Mechanism, Tree
+from ..types import Aggregator, Array, Mechanism, Tree
 from .layout import over, stacked
 from .participation import Participation, who_comes
 from .round_trip import Parts, RoundInfo, Server, Workers, no_round, round_trip
@@ -28,7 +28,8 @@ class DistributeState(NamedTuple):
       transform: the state of every worker's transform, leaves [n, ...].
       server: the mechanism's state of the server.
       aggregator: the state of the aggregator.
-      info: of the last round.
+      round: how many there have been.
+      info: of the last one.
     """
 
     key: keys.Key
@@ -36,6 +37,7 @@ class DistributeState(NamedTuple):
     transform: Tree
     server: Tree
     aggregator: Tree
+    round: Array
     info: RoundInfo
 
 
@@ -69,7 +71,8 @@ def distribute(
       worker_transform: optax transformation of each worker's gradient before the
         message: an estimator, clipping, noise. Every worker has a state of its own;
         random keys in it are made different.
-      participation: (key, num_workers) -> mask [n] of bools; all come by default.
+      participation: (key, num_workers, round) -> mask [n] of bools; all come by
+        default.
       mesh: with one axis whose size divides n: the workers are spread over it, and
         only messages cross its links. One device by default.
       first_grads: leaves [n, ...], for mechanisms that may begin at ∇fᵢ(x⁰).
@@ -107,7 +110,7 @@ def distribute(
     def update(updates, state, params=None, **extra):
         check_worker_axis("worker_grads", updates, num_workers)
         next_key, round_key, aggregator_key, came_key = jax.random.split(state.key, 4)
-        came = who_comes(participation, came_key, num_workers)
+        came = who_comes(participation, came_key, num_workers, state.round)
         workers = Workers(
             index=jnp.arange(num_workers),
             came=came,
@@ -124,8 +127,9 @@ def distribute(
             state=state.server,
             aggregator=state.aggregator,
         )
-        workers, (estimate, *server) = one_round(workers, server)
-        return estimate, DistributeState(next_key, *workers, *server)
+        workers, (estimate, *server, info) = one_round(workers, server)
+        done = state.round + 1
+        return estimate, DistributeState(next_key, *workers, *server, done, info)
 
     return optax.GradientTransformationExtraArgs(init, update)
 
@@ -142,7 +146,8 @@ def _start(parts: Parts, params: Tree, first_grads: Tree | None):
     workers = jax.vmap(of_worker)(jnp.arange(parts.num_workers), first_grads)
     mean_grad = None if first_grads is None else tree.mean_over_workers(first_grads)
     state = parts.mechanism.init(params, mean_grad).server
-    return workers, (state, parts.aggregator.init(params), no_round())
+    nothing = jnp.zeros((), jnp.int32)
+    return workers, (state, parts.aggregator.init(params), nothing, no_round())
 
 
 def _own_keys(state: Tree, index) -> Tree:

@@ -71,13 +71,14 @@ def rounds(
         return layout.spread(gradients_of)(workers, server)[0]
 
     beginning = jnp.zeros((), jnp.int32)
-    make_participation = method.participation
+    make_participation, make_aggregator = method.participation, method.aggregator
     uplink = distribute(
         mechanism,
         num_workers,
         key=mechanism_key,
         worker_transform=estimator,
         participation=make_participation and make_participation(),
+        aggregator=make_aggregator and make_aggregator(),
         mesh=mesh,
         first_grads=gradients(params, beginning) if method.first_gradients else None,
     )

@@ -31,7 +31,7 @@ def gradients(n=N):
     }
 
 
-def even_workers(key, num_workers):
+def even_workers(key, num_workers, round):
     return jnp.arange(num_workers) % 2 == 0
 
 
