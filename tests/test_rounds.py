@@ -1,4 +1,4 @@
-"""Methods in rounds: who comes, what goes down, where workers begin, what is counted."""
+"""Methods in rounds: who comes, what goes down, where workers begin, the account."""
 
 import dataclasses
 
