@@ -402,8 +402,12 @@ class Method:
         v at v modulo its length. None where a job has one version.
       full_gradients: workers compute their full local gradients, without noise.
       components: gradients are those of the components that the schedule names.
-      participation: () -> who takes part in a round, of `fo.simulate`; None for all.
+      refresh: () -> (keys) -> bool, the coin of a worker in a round: does it take its
+        full local gradient, or one on a sample? As PAGE does; the first round is full,
+        and the estimator is told (`full=`). None where all gradients are of one kind.
         For methods with a mechanism.
+      participation: () -> who takes part in a round, of `fo.simulate`; None for all.
+        Likewise.
       aggregator: () -> what the server makes of the messages; None for the mean.
         Likewise.
       downlink: () -> the mechanism by which the server sends its points, at which
@@ -422,6 +426,7 @@ class Method:
     read: Callable[..., Tree] | None = None
     full_gradients: bool = dataclasses.field(default=False, metadata={"static": True})
     components: bool = dataclasses.field(default=False, metadata={"static": True})
+    refresh: Callable[[], Callable[..., Array]] | None = None
     participation: Callable[[], Callable[..., Array]] | None = None
     aggregator: Callable[[], Aggregator] | None = None
     downlink: Callable[[], Mechanism] | None = None

@@ -393,7 +393,10 @@ def test_a_mesh_that_does_not_fit_is_refused():
 
 def test_a_participation_that_returns_indices_is_refused():
     adapter = distribute(
-        dcgd(identity()), 4, key=KEY, participation=lambda key, n, round: jnp.array([0, 2])
+        dcgd(identity()),
+        4,
+        key=KEY,
+        participation=lambda key, n, round: jnp.array([0, 2]),
     )
     with pytest.raises(ValueError, match="must return 4 bools.*int64 of shape"):
         adapter.update(jnp.zeros((4, 3)), adapter.init(jnp.zeros(3)))

@@ -11,3 +11,4 @@ from .page import page as page
 from .ringleader import RingleaderState as RingleaderState
 from .ringleader import ringleader as ringleader
 from .sgd import sgd as sgd
+from .sgdm import sgdm as sgdm

@@ -1,5 +1,6 @@
 """Pictures: one curve per method, units on both axes, bands over seeds."""
 
+import math
 import pathlib
 from typing import Any
 
@@ -29,6 +30,7 @@ DASHES = ("-", "--", ":")  # a new one each time the palette is used up
 
 PANELS = ("time", "gradients_computed", "bits_up")
 WIDE_RANGE = 10.0  # curves whose ends differ by more get a logarithmic x axis
+LINE_INCHES = 0.25  # height of a line of the legend
 DOTS_PER_INCH = 150
 TEXT: dict[Any, Any] = {"font.size": 12}
 TARGET = {"color": "grey", "linestyle": (0, (1, 2))}
@@ -75,14 +77,16 @@ def comparison_figure(comparison) -> Figure:
       comparison: a `Comparison`.
     """
     with plt.rc_context(TEXT):
-        figure = Figure(figsize=(12, 5), layout="constrained")
+        handles = _handles(comparison, target=True)
+        columns = min(4, len(handles))
+        lines = math.ceil(len(handles) / columns)
+        height = 5 + LINE_INCHES * max(lines - 4, 0)
+        figure = Figure(figsize=(12, height), layout="constrained")
         axes = figure.subplots(1, len(PANELS), sharey=True)
         for ax, x in zip(axes, PANELS, strict=True):
             _loss_panel(ax, comparison, x)
         for ax in axes[1:]:
             ax.set_ylabel("")
-        handles = _handles(comparison, target=True)
-        columns = min(4, len(handles))
         figure.legend(handles=handles, loc="outside upper center", ncols=columns)
     return figure
 
@@ -101,9 +105,10 @@ def save_figures(comparison, folder) -> None:
 
 def _single(comparison, panel, *columns) -> Figure:
     with plt.rc_context(TEXT):
-        figure = Figure(figsize=(8.5, 4.8), layout="constrained")
-        panel(figure.subplots(), comparison, *columns)
         handles = _handles(comparison, target=panel is _loss_panel)
+        height = max(4.8, LINE_INCHES * (len(handles) + 2))
+        figure = Figure(figsize=(8.5, height), layout="constrained")
+        panel(figure.subplots(), comparison, *columns)
         figure.legend(handles=handles, loc="outside right upper")
     return figure
 

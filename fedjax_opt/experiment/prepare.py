@@ -122,6 +122,7 @@ def _check_parts(method: Method) -> None:
     }
     given = [name for name, part in of_events.items() if part is not None]
     of_rounds = {
+        "refresh": method.refresh,
         "participation": method.participation,
         "aggregator": method.aggregator,
         "downlink": method.downlink,

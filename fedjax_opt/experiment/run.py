@@ -214,10 +214,11 @@ def execute(
     def trace(i):
         rows = cuts[which[i]].rows
         own = accounts[which[i]] | {n: c[i][rows] for n, c in columns.items()}
+        padded = _padded(_with_discarded(own), records[which[i]])
         if method.first_gradients:
-            own["bits_up"] = own["bits_up"] + at_first * (own["update"] > 0)
+            padded["bits_up"] += at_first * (padded["update"] > 0)
         return Trace(
-            columns=_padded(_with_discarded(own), records[which[i]]),
+            columns=padded,
             params=jax.tree.map(lambda x: x[i], params),
             label=methods[i].label,
         )

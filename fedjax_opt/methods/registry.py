@@ -8,17 +8,35 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from ..compressors import rand_k, top_k
+from ..transforms.proximal import soft_threshold
 from ..types import Method
 from .accelerated_rennala_sgd import accelerated_rennala_sgd
 from .asgd import asgd
 from .asgrad import asgrad
 from .ata import ata
+from .clag_gd import clag_gd
+from .clip21_gd import clip21_gd
+from .clip21_sgd2m import clip21_sgd2m
+from .clipped_gd import clipped_gd
+from .dasha_gd import dasha_gd
+from .dasha_mvr import dasha_mvr
+from .dasha_page import dasha_page
+from .dcgd_gd import dcgd_gd
 from .delay_adaptive_asgd import delay_adaptive_asgd
 from .delay_adaptive_lmo import delay_adaptive_lmo
 from .delayed_sgd import delayed_sgd
 from .diana_gd import diana_gd
+from .dprox_clipped_shift import dprox_clipped_shift
+from .ef14_gd import ef14_gd
 from .ef21_gd import ef21_gd
+from .ef21_hb import ef21_hb
 from .ef21_muon import ef21_muon
+from .ef21_p_diana import ef21_p_diana
+from .ef21_page import ef21_page
+from .ef21_pp import ef21_pp
+from .ef21_prox import ef21_prox
+from .ef21_sgdm import ef21_sgdm
+from .ef_bv_gd import ef_bv_gd
 from .freya_page import freya_page
 from .freya_sgd import freya_sgd
 from .gta import gta
@@ -26,12 +44,20 @@ from .hero_gd import hero_gd
 from .hero_sgd import hero_sgd
 from .hogwild import hogwild
 from .ia2sgd import ia2sgd
+from .lag_gd import lag_gd
 from .malenia_sgd import malenia_sgd
+from .marina_gd import marina_gd
+from .mcm import mcm
 from .mindflayer_sgd import mindflayer_sgd
 from .minibatch_sgd import minibatch_sgd
 from .naive_optimal_asgd import naive_optimal_asgd
+from .norm_ec_gd import norm_ec_gd
+from .norm_ef21_gd import norm_ef21_gd
+from .norm_ef21_sgdm import norm_ef21_sgdm
 from .ofta import ofta
 from .picky_sgd import picky_sgd
+from .pp_marina import pp_marina
+from .rand_diana_gd import rand_diana_gd
 from .rennala_lmo import rennala_lmo
 from .rennala_mvr import rennala_mvr
 from .rennala_sgd import rennala_sgd
@@ -43,6 +69,7 @@ from .soviet_gd import soviet_gd
 from .soviet_page import soviet_page
 from .uta import uta
 from .vecna_sgd import vecna_sgd
+from .vr_marina import vr_marina
 
 Axes = dict[str, list]
 
@@ -282,6 +309,199 @@ METHODS: Mapping[str, Entry] = MappingProxyType(
             "1901.09269",
             "compressed",
             options={"compressor": rand_k(fraction=0.05)},
+        ),
+        "dcgd_gd": Entry(
+            dcgd_gd,
+            "DCGD, full gradients, Rand-5 %",
+            "1806.06573",
+            "compressed",
+            options={"compressor": rand_k(fraction=0.05)},
+        ),
+        "ef14_gd": Entry(
+            ef14_gd,
+            "EF14, full gradients, Top-5 %",
+            "1809.07599",
+            "compressed",
+            options={"compressor": top_k(fraction=0.05)},
+        ),
+        "ef_bv_gd": Entry(
+            ef_bv_gd,
+            "EF-BV, full gradients, Top-5 %",
+            "2205.04180",
+            "compressed",
+            options={"compressor": top_k(fraction=0.05)},
+        ),
+        "ef21_sgdm": Entry(
+            ef21_sgdm,
+            "EF21-SGDM, Top-5 %",
+            "2305.15155",
+            "compressed",
+            options={"compressor": top_k(fraction=0.05)},
+        ),
+        "ef21_hb": Entry(
+            ef21_hb,
+            "EF21-HB, Top-5 %",
+            "2110.03294",
+            "compressed",
+            options={"compressor": top_k(fraction=0.05)},
+        ),
+        "ef21_prox": Entry(
+            ef21_prox,
+            "EF21-Prox, Top-5 %, l1 norm of weight 10⁻⁴",
+            "2110.03294",
+            "compressed",
+            options={"compressor": top_k(fraction=0.05), "prox": soft_threshold(1e-4)},
+        ),
+        "ef21_pp": Entry(
+            ef21_pp,
+            "EF21-PP, Top-5 %, one worker at a time",
+            "2110.03294",
+            "compressed",
+            options={"compressor": top_k(fraction=0.05), "participants": 1},
+        ),
+        "ef21_page": Entry(
+            ef21_page,
+            "EF21-PAGE, Top-5 %",
+            "2110.03294",
+            "compressed",
+            options={"compressor": top_k(fraction=0.05), "probability": 0.1},
+        ),
+        "ef21_p_diana": Entry(
+            ef21_p_diana,
+            "EF21-P + DIANA, Rand-5 % up, Top-5 % down",
+            "2209.15218",
+            "compressed",
+            options={
+                "compressor": rand_k(fraction=0.05),
+                "model_compressor": top_k(fraction=0.05),
+            },
+        ),
+        "mcm": Entry(
+            mcm,
+            "MCM, Rand-5 % both ways",
+            "2102.12528",
+            "compressed",
+            options={
+                "compressor": rand_k(fraction=0.05),
+                "model_compressor": rand_k(fraction=0.05),
+                "memory_step": 0.05,
+            },
+        ),
+        "rand_diana_gd": Entry(
+            rand_diana_gd,
+            "Rand-DIANA, full gradients, Rand-5 %",
+            "2206.10452",
+            "compressed",
+            options={"compressor": rand_k(fraction=0.05)},
+        ),
+        "lag_gd": Entry(
+            lag_gd,
+            "LAG, full gradients, ζ = 1",
+            "1805.09965",
+            "compressed",
+            options={"trigger": 1.0},
+        ),
+        "clag_gd": Entry(
+            clag_gd,
+            "CLAG, full gradients, Top-5 %, ζ = 1",
+            "2202.00998",
+            "compressed",
+            options={"compressor": top_k(fraction=0.05), "trigger": 1.0},
+        ),
+        "marina_gd": Entry(
+            marina_gd,
+            "MARINA, full gradients, Rand-5 %",
+            "2102.07845",
+            "compressed",
+            options={"compressor": rand_k(fraction=0.05), "probability": 0.05},
+        ),
+        "vr_marina": Entry(
+            vr_marina,
+            "VR-MARINA, Rand-5 %",
+            "2102.07845",
+            "compressed",
+            options={"compressor": rand_k(fraction=0.05), "probability": 0.05},
+        ),
+        "pp_marina": Entry(
+            pp_marina,
+            "PP-MARINA, Rand-5 %, one worker at a time",
+            "2102.07845",
+            "compressed",
+            options={
+                "compressor": rand_k(fraction=0.05),
+                "probability": 0.05,
+                "count": 1,
+            },
+        ),
+        "dasha_gd": Entry(
+            dasha_gd,
+            "DASHA, full gradients, Rand-5 %",
+            "2202.01268",
+            "compressed",
+            options={"compressor": rand_k(fraction=0.05)},
+        ),
+        "dasha_page": Entry(
+            dasha_page,
+            "DASHA-PAGE, Rand-5 %",
+            "2202.01268",
+            "compressed",
+            options={"compressor": rand_k(fraction=0.05), "probability": 0.1},
+        ),
+        "dasha_mvr": Entry(
+            dasha_mvr,
+            "DASHA-MVR, Rand-5 %",
+            "2202.01268",
+            "compressed",
+            options={"compressor": rand_k(fraction=0.05), "momentum": 0.9},
+        ),
+        "clipped_gd": Entry(
+            clipped_gd,
+            "Clipped gradients, τ = 1",
+            "2305.18929",
+            "clipped",
+            options={"threshold": 1.0},
+        ),
+        "clip21_gd": Entry(
+            clip21_gd,
+            "Clip21, full gradients, τ = 1",
+            "2305.18929",
+            "clipped",
+            options={"threshold": 1.0},
+        ),
+        "clip21_sgd2m": Entry(
+            clip21_sgd2m,
+            "Clip21-SGD2M, τ = 1",
+            "2502.11682",
+            "clipped",
+            options={"threshold": 1.0},
+        ),
+        "norm_ef21_gd": Entry(
+            norm_ef21_gd,
+            "‖EF21‖, full gradients, Top-5 %",
+            "2410.16871",
+            "clipped",
+            options={"compressor": top_k(fraction=0.05)},
+        ),
+        "norm_ef21_sgdm": Entry(
+            norm_ef21_sgdm,
+            "‖EF21-SGDM‖, Top-5 %",
+            "2410.16871",
+            "clipped",
+            options={"compressor": top_k(fraction=0.05)},
+        ),
+        "norm_ec_gd": Entry(
+            norm_ec_gd,
+            "α-NormEC, full gradients",
+            "2502.13482",
+            "clipped",
+            options={"alpha": 1.0, "estimate_step": 0.1},
+        ),
+        "dprox_clipped_shift": Entry(
+            dprox_clipped_shift,
+            "DProx-clipped-SGD-shift, τ = 1",
+            "2310.01860",
+            "clipped",
+            options={"threshold": 1.0, "shift_step": 0.5},
         ),
     }
 )

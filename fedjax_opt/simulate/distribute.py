@@ -109,7 +109,7 @@ def distribute(
 
     def update(updates, state, params=None, **extra):
         check_worker_axis("worker_grads", updates, num_workers)
-        next_key, round_key, aggregator_key, came_key = jax.random.split(state.key, 4)
+        next_key, round_key, aggregator_key, came_key = _round_keys(state)
         came = who_comes(participation, came_key, num_workers, state.round)
         workers = Workers(
             index=jnp.arange(num_workers),
@@ -127,11 +127,32 @@ def distribute(
             state=state.server,
             aggregator=state.aggregator,
         )
-        workers, (estimate, *server, info) = one_round(workers, server)
-        done = state.round + 1
-        return estimate, DistributeState(next_key, *workers, *server, done, info)
+        (worker, transform), served = one_round(workers, server)
+        estimate, server_state, aggregator_state, info = served
+        return estimate, DistributeState(
+            key=next_key,
+            worker=worker,
+            transform=transform,
+            server=server_state,
+            aggregator=aggregator_state,
+            round=state.round + 1,
+            info=info,
+        )
 
     return optax.GradientTransformationExtraArgs(init, update)
+
+
+def coming_keys(state: DistributeState, num_workers: int) -> keys.Keys:
+    """What every worker may draw from in the coming round, leaves [n]."""
+    round_key = _round_keys(state)[1]
+    return jax.vmap(lambda i: keys.in_round(round_key, i, num_workers))(
+        jnp.arange(num_workers)
+    )
+
+
+def _round_keys(state: DistributeState):
+    """Keys of the next state, the mechanism, the aggregator, the participation."""
+    return jax.random.split(state.key, 4)
 
 
 def _start(parts: Parts, params: Tree, first_grads: Tree | None):

@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from .. import checks, keys
 from ..static import memoised
@@ -154,7 +155,7 @@ def _check_count(name: str, count, num_workers: int) -> None:
 
 def _check_probabilities(probabilities) -> None:
     """Refuses numbers outside (0, 1]; tracers pass."""
-    if isinstance(probabilities, jax.core.Tracer):
+    if isinstance(probabilities, Tracer):
         return
     p = np.asarray(probabilities, float)
     if not ((p > 0) & (p <= 1)).all():

@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh
 
-from .. import keys
+from .. import keys, tree
 from ..types import Mechanism, Method
-from .distribute import distribute
+from .distribute import DistributeState, coming_keys, distribute
 from .downlink import downlink, eval_params
 from .layout import over, stacked
 
@@ -54,23 +54,45 @@ def rounds(
     draws = problem.draw is not None and not method.full_gradients
     two_points = estimator.points == 2
 
+    refresh = None if method.refresh is None else method.refresh()
+
     def gradients_of(workers, server):
+        index, full = workers
         point, round_index, data, sample_key = server
 
-        def of_worker(worker):
+        def sampled(worker):
             sample = None
             if draws:
                 job_key = keys.of_job(sample_key, worker, round_index)
                 sample = problem.draw(job_key, data, worker)
             return problem.grad(data, point, worker, sample)
 
-        return jax.vmap(of_worker)(workers), ()
+        def local(worker):
+            return problem.grad(data, point, worker, None)
 
-    def gradients(point, round_index):
+        grads = jax.vmap(sampled)(index)
+        if refresh is not None:
+            whole = jax.lax.cond(
+                full.any(), lambda: jax.vmap(local)(index), lambda: grads
+            )
+            grads = jax.vmap(tree.select)(full, whole, grads)
+        return grads, ()
+
+    def gradients(point, round_index, full):
         server = (point, round_index, data, sample_key)
-        return layout.spread(gradients_of)(workers, server)[0]
+        return layout.spread(gradients_of)((workers, full), server)[0]
+
+    def coins(state):
+        """Who takes a full gradient, [n]."""
+        if refresh is None:
+            return jnp.zeros(num_workers, bool)
+        adapter = _adapter(method, state.optimizer)
+        return jax.vmap(refresh)(coming_keys(adapter, num_workers)) | (state.round == 0)
 
     beginning = jnp.zeros((), jnp.int32)
+    first_grads = None
+    if method.first_gradients:
+        first_grads = gradients(params, beginning, jnp.ones(num_workers, bool))
     make_participation, make_aggregator = method.participation, method.aggregator
     uplink = distribute(
         mechanism,
@@ -80,7 +102,7 @@ def rounds(
         participation=make_participation and make_participation(),
         aggregator=make_aggregator and make_aggregator(),
         mesh=mesh,
-        first_grads=gradients(params, beginning) if method.first_gradients else None,
+        first_grads=first_grads,
     )
     optimizer = optax.chain(uplink, method.optimizer())
     if method.downlink is not None:
@@ -93,24 +115,22 @@ def rounds(
         return eval_params(state.optimizer)
 
     def one_round(_, state):
-        point, extra = seen(state), {}
+        point, full, extra = seen(state), coins(state), {}
         if two_points:
-            extra["previous_grads"] = gradients(state.previous, state.round)
+            extra["previous_grads"] = gradients(state.previous, state.round, full)
+        if refresh is not None:
+            extra["full"] = full
+        grads = gradients(point, state.round, full)
         updates, optimizer_state = optimizer.update(
-            gradients(point, state.round), state.optimizer, state.params, **extra
+            grads, state.optimizer, state.params, **extra
         )
         return RoundsState(
             params=optax.apply_updates(state.params, updates),
             previous=point if two_points else (),
             optimizer=optimizer_state,
             round=state.round + 1,
-            bits=_counted(state.bits, infos(optimizer_state)),
+            bits=_counted(state.bits, _infos(method, optimizer_state)),
         )
-
-    def infos(optimizer_state):
-        if method.downlink is None:
-            return (optimizer_state[0].info,)
-        return optimizer_state.optimizer[0].info, optimizer_state.info
 
     def advance(state, stream, first, last):
         return jax.lax.fori_loop(first, last, one_round, state)
@@ -121,9 +141,21 @@ def rounds(
         previous=params if two_points else (),
         optimizer=optimizer_state,
         round=beginning,
-        bits=_nothing_sent(len(infos(optimizer_state))),
+        bits=_nothing_sent(len(_infos(method, optimizer_state))),
     )
     return state, advance
+
+
+def _adapter(method: Method, optimizer_state) -> DistributeState:
+    """The state of `distribute`, of a chain that may be wrapped by `downlink`."""
+    wrapped = method.downlink is not None
+    return (optimizer_state.optimizer if wrapped else optimizer_state)[0]
+
+
+def _infos(method: Method, optimizer_state):
+    """The accounts of the last round: up; down where that is compressed."""
+    up = _adapter(method, optimizer_state).info
+    return (up,) if method.downlink is None else (up, optimizer_state.info)
 
 
 def _nothing_sent(directions: int):

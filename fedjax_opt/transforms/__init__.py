@@ -11,3 +11,5 @@ from .momentum import growing_momentum as growing_momentum
 from .momentum import momentum as momentum
 from .normalize import smoothed_normalization as smoothed_normalization
 from .overwrite import overwrite as overwrite
+from .proximal import proximal as proximal
+from .proximal import soft_threshold as soft_threshold

@@ -7,7 +7,18 @@ import jax
 import numpy as np
 
 from fedjax_opt.compressors import identity, rand_k, top_k, wrap
-from fedjax_opt.mechanisms import dcgd, diana, ef14, ef21
+from fedjax_opt.mechanisms import (
+    dasha,
+    dcgd,
+    diana,
+    ef14,
+    ef21,
+    ef21_plus,
+    ef_bv,
+    rand_diana,
+    three_point,
+    v4_map,
+)
 from fedjax_opt.types import Compressor, Mechanism
 
 
@@ -65,6 +76,10 @@ def server_is_mean_of_workers(history):
     return history.server, mean(history.worker)
 
 
+def server_is_mean_of_estimates(history):
+    return history.server, mean(history.worker.estimate)
+
+
 CASES = {
     "dcgd": Case(
         make=dcgd,
@@ -89,5 +104,35 @@ CASES = {
         random=rand_k(2),
         deterministic=identity(),
         invariant=server_is_mean_of_workers,
+    ),
+    "ef_bv": Case(
+        make=ef_bv,
+        random=wrap.scaled(rand_k(2)),
+        deterministic=top_k(2),
+        invariant=server_is_mean_of_workers,
+    ),
+    "ef21_plus": Case(
+        make=ef21_plus,
+        random=wrap.scaled(rand_k(2)),
+        deterministic=top_k(2),
+        invariant=server_is_mean_of_workers,
+    ),
+    "rand_diana": Case(
+        make=rand_diana,
+        random=rand_k(2),
+        deterministic=identity(),
+        invariant=server_is_mean_of_workers,
+    ),
+    "dasha": Case(
+        make=dasha,
+        random=rand_k(2),
+        deterministic=identity(),
+        invariant=server_is_mean_of_estimates,
+    ),
+    "3PCv4": Case(
+        make=lambda compressor: three_point(v4_map(compressor, compressor)),
+        random=wrap.scaled(rand_k(2)),
+        deterministic=top_k(2),
+        invariant=server_is_mean_of_estimates,
     ),
 }
