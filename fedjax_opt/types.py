@@ -40,12 +40,12 @@ class Certificate(NamedTuple):
 
 
 class Joint(NamedTuple):
-    """What n compressors promise together: one for each worker, Q₁, ..., Qₙ unbiased.
+    """What n compressors promise together, one for each worker, around their means.
 
-        E|(1/n) Σ Qᵢ(aᵢ) − ā|² <= A (1/n) Σ |aᵢ|² − B |ā|²,   ā = (1/n) Σ aᵢ
+        E|(1/n) Σ (Cᵢ(aᵢ) − E Cᵢ(aᵢ))|² <= A (1/n) Σ |aᵢ|² − B |ā|²,   ā = (1/n) Σ aᵢ
 
     Attributes:
-      a, b: A and B. Independent ones have ω/n and 0.
+      a, b: A and B. Independent ones have ω/n, or variance/n, and 0.
     """
 
     a: float

@@ -53,12 +53,17 @@ def scaled(compressor: checks.AnyCompressor) -> checks.AnyCompressor:
         noise = factor * (1 - factor)  # λ²ω = λ² (1/λ − 1)
         return Certificate(alpha=factor, eta=1 - factor, variance=noise)
 
+    def joint(inner, size, num_workers):
+        square = shrinkage(size) ** 2
+        together = inner(size, num_workers)
+        return Joint(square * together.a, square * together.b)
+
     return compressor._replace(
         decode=decode,
         certificate=certificate,
         label=f"wrap.scaled({compressor.label})",
         add=compressor.add and functools.partial(add, compressor.add),
-        joint=None,
+        joint=compressor.joint and functools.partial(joint, compressor.joint),
     )
 
 

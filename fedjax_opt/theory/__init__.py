@@ -55,6 +55,8 @@ from .elementary import hero as hero
 from .elementary import naive_optimal as naive_optimal
 from .elementary import soviet_round_time as soviet_round_time
 from .elementary import split_equally as split_equally
+from .error_feedback import EFBVParameters as EFBVParameters
+from .error_feedback import WeightedParameters as WeightedParameters
 from .error_feedback import ef21_p_diana_step_size as ef21_p_diana_step_size
 from .error_feedback import ef21_p_step_size as ef21_p_step_size
 from .error_feedback import ef21_pp_step_size as ef21_pp_step_size
@@ -90,6 +92,8 @@ from .lmo import LMOSchedule as LMOSchedule
 from .lmo import LMOShape as LMOShape
 from .lmo import ringmaster_lmo_schedule as ringmaster_lmo_schedule
 from .lmo import ringmaster_lmo_shape as ringmaster_lmo_shape
+from .marina import DashaParameters as DashaParameters
+from .marina import DashaWeights as DashaWeights
 from .marina import dasha as dasha
 from .marina import dasha_lyapunov as dasha_lyapunov
 from .marina import dasha_mvr as dasha_mvr
@@ -112,6 +116,7 @@ from .rates import ef21_constants as ef21_constants
 from .rates import ef21_lyapunov as ef21_lyapunov
 from .table import Row as Row
 from .table import summary as summary
+from .three_point import ThreePoint as ThreePoint
 from .three_point import recursive_lyapunov as recursive_lyapunov
 from .three_point import recursive_step_size as recursive_step_size
 from .three_point import three_point_cbag as three_point_cbag

@@ -10,7 +10,15 @@ from contracts.cases_compressors import CASES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fedjax_opt.compressors import identity, natural, rand_k, sign, top_k, wrap
+from fedjax_opt.compressors import (
+    gaussian_sketch,
+    identity,
+    natural,
+    rand_k,
+    sign,
+    top_k,
+    wrap,
+)
 from fedjax_opt.keys import in_round, public
 from fedjax_opt.types import Bits, Certificate
 
@@ -111,7 +119,7 @@ def test_error_is_within_the_certificate(name, vector):
 
 
 @pytest.mark.parametrize("name", CASES)
-@settings(max_examples=40)
+@settings(max_examples=12)
 @given(
     x=st.lists(
         st.floats(-1e30, 1e30, allow_subnormal=False), min_size=D, max_size=D
@@ -557,3 +565,12 @@ def test_wrappers_refuse_what_they_cannot_wrap():
         wrap.per_leaf(top_k)
     with pytest.raises(TypeError, match="needs a compressor of arrays"):
         wrap.whole_tree(wrap.whole_tree(sign()))
+
+
+def test_what_is_promised_together_is_scaled_as_well():
+    """Four rows, d = 12: ω = 13/4, so that the factor is 4/17."""
+    joint = wrap.scaled(gaussian_sketch(4)).joint
+    assert joint(12, 8) == (pytest.approx((4 / 17) ** 2 * 13 / 4), 0)
+    assert wrap.scaled(rand_k(3)).joint is None
+    leaves = wrap.scaled(wrap.per_leaf(gaussian_sketch(4)))
+    assert leaves.joint((12, 5), 8).a == pytest.approx((4 / 17) ** 2 * 13 / 4)
