@@ -1,10 +1,10 @@
 """Loss against bits: methods with compressed messages on LIBSVM data, one picture.
 
-    python docs/messages.py FOLDER docs/messages.png mushrooms phishing a9a
+    python docs/messages.py FOLDER docs/messages.png phishing mushrooms
 
 Logistic regression with the nonconvex penalty λ = 0.1, n = 20 workers that hold rows
 of few labels each, full local gradients. All methods may send as many bits, their step
-sizes are tuned over the same grid, 2^-4, ..., 2^6 times 1/L.
+sizes are tuned over the same grid, 2^-8, ..., 2^7 times 1/L.
 """
 
 import functools
@@ -18,8 +18,8 @@ import numpy as np
 import fedjax_opt as fo
 from fedjax_opt import compressors, methods, problems
 
-N, ROUNDS, PENALTY = 20, 60, 0.1  # rounds of gradient descent: the budget of bits
-STEPS = 2.0 ** np.arange(-4, 7)
+N, ROUNDS, PENALTY = 20, 40, 0.1  # rounds of gradient descent: the budget of bits
+STEPS = 2.0 ** np.arange(-8, 8)
 
 
 def recipes(k: int, d: int) -> dict:
