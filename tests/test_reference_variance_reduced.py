@@ -91,21 +91,23 @@ def hand(method, *functions, workers=1, **options):
     return lambda: method(*functions, workers, 8.0, 4, 0.5, **options)
 
 
+# a ≠ b: with a = b the messages of DASHA-PP do not depend on h.
 PARTIAL = {
-    "momentum": 0.5,
+    "momentum": 0.25,
     "estimator_momentum": 0.5,
     "probability": 0.5,
     "start": "gradients",
 }
 BY_HAND = {
     # h⁰ = g⁰ = 8. k = 4 − 8: h = 8 − 8 = 0, m = (1/2)(−4)/(1/2): g = 4.
-    # k = −2 − (0 − 4)/2 = 0: h = 0, m = 0 − (4 − 0)/2: g = 2.
+    # k = −2 − (0 − 4)/2 = 0: h = 0, m = 0 − (4 − 0)/4: g = 3.
+    # k = −1.5 − (0 − 2)/2 = −0.5: m = −0.5 − (3 − 0)/4: g = 1.75.
     "dasha_pp": (
         hand(reduced.dasha_pp, slope, half, participates=always, **PARTIAL),
-        [4, 2, 1],
+        [4, 2, 0.5, -0.375],
     ),
     # Worker 0 in rounds 1 and 3, worker 1 in round 2; g = (8, 4), (5, 4), (5, 1/4),
-    # (2.5625, 1/4) and h = (8, 4), (2, 4), (2, −3.5).
+    # (3.3125, 1/4) and h = (8, 4), (2, 4), (2, −3.5).
     "dasha_pp of two workers": (
         hand(
             reduced.dasha_pp,
@@ -115,10 +117,10 @@ BY_HAND = {
             participates=lambda worker, round_: (worker + round_) % 2 == 1,
             **PARTIAL,
         ),
-        [5, 2.75, 1.4375, 0.734375],
+        [5, 2.75, 1.4375, 0.546875],
     ),
     # Coin 0: k = 8 − 16, h = −8, g = 0. Coin 1: k = 0 − (−8 − 4)/2 = 6, h = 4,
-    # m = 6 − (0 + 8)/2 = 2.
+    # m = 6 − (0 + 8)/4 = 4. Coin 0: k = 4 − 8, g = h = 4: m = −4.
     "dasha_pp_page": (
         hand(
             reduced.dasha_pp_page,
@@ -129,13 +131,13 @@ BY_HAND = {
             coin=at_round_two,
             **PARTIAL,
         ),
-        [4, 4, 3],
+        [4, 4, 2, 2],
     ),
     # k = 5 − 9 − (8 − 9)/2 = −3.5: h = 1, g = 4.5. k = 3.75 − 6 − (1 − 6)/2 = 0.25:
-    # m = 0.25 − (4.5 − 1)/2 = −1.5.
+    # m = 0.25 − (4.5 − 1)/4.
     "dasha_pp_mvr": (
         hand(reduced.dasha_pp_mvr, drifting, half, participates=always, **PARTIAL),
-        [4, 1.75, 0.25],
+        [4, 1.75, -0.1875],
     ),
     # h = 4, g = 6; g = h = 1; h = 0.5, g = 1 − 0.25.
     "dasha_sync_mvr": (
