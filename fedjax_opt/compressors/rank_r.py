@@ -57,8 +57,8 @@ def rank_r(rank: int) -> Compressor:
     checks.positive_integer(rank, "rank")
 
     def encode(keys, x):
-        rows, columns = _matrix_shape(x.shape)
-        if _is_dense(rank, rows, columns):
+        rows, columns = matrix_shape(x.shape)
+        if is_dense(rank, rows, columns):
             return x
         wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
         peak = jnp.max(jnp.abs(wide))
@@ -82,19 +82,19 @@ def rank_r(rank: int) -> Compressor:
 
     def certificate(d):
         rows, columns = _most_square(d)
-        kept = 1.0 if _is_dense(rank, rows, columns) else rank / rows
+        kept = 1.0 if is_dense(rank, rows, columns) else rank / rows
         return Certificate(alpha=kept, eta=(1 - kept) ** 0.5, variance=0.0)
 
     return Compressor(encode, decode, bits, certificate, f"rank_r(rank={rank})")
 
 
-def _is_dense(rank: int, rows: int, columns: int) -> bool:
+def is_dense(rank: int, rows: int, columns: int) -> bool:
     """Are the factors no shorter than the matrix?"""
     return rank * (rows + columns) >= rows * columns
 
 
-def _matrix_shape(shape: tuple[int, ...]) -> tuple[int, int]:
-    """(m, q) of an array."""
+def matrix_shape(shape: tuple[int, ...]) -> tuple[int, int]:
+    """(m, q) of an array of which `rank_r` makes a matrix."""
     size = math.prod(shape)
     if len(shape) < 2 or size == 0:
         return _most_square(size)

@@ -4,6 +4,7 @@ from contracts.compressor_case import Case
 
 from fedjax_opt.compressors.count_sketch import count_sketch
 from fedjax_opt.compressors.gaussian_sketch import gaussian_sketch
+from fedjax_opt.compressors.one_byte import one_byte
 from fedjax_opt.compressors.rank_r import rank_r
 from fedjax_opt.types import Bits
 
@@ -41,6 +42,7 @@ CASES: dict[str, Case] = {
         random=True,
         shared=True,
     ),
+    "one_byte": Case(make=lambda: one_byte(100.0), bits=Bits(8, 8, 8), random=True),
     "count_sketch": Case(
         make=lambda: count_sketch(4),
         bits=numbers(4),
