@@ -1,4 +1,7 @@
-"""Clipping, normalization, momentum and lmo steps against NumPy and each other."""
+"""Clipping, normalization, momentum and lmo steps against NumPy and each other.
+
+What every transformation promises is tested in contracts/test_transforms.py.
+"""
 
 import chex
 import jax
@@ -26,10 +29,6 @@ def once(transform, g):
     return transform.update(g, transform.init(g))[0]
 
 
-def stack(trees):
-    return jax.tree.map(lambda *x: jnp.stack(x), *trees)
-
-
 def all_of(transform, sequence):
     """The outputs for a sequence of gradients."""
     state, outputs = transform.init(sequence[0]), []
@@ -39,75 +38,7 @@ def all_of(transform, sequence):
     return outputs
 
 
-# ------------------------------------------------- what every transform promises
-
-
-CASES = {
-    "clip": lambda: transforms.clip(1.0),
-    "smoothed normalization": lambda: transforms.smoothed_normalization(0.5),
-    "normalization": lambda: transforms.smoothed_normalization(0.0),
-    "momentum": lambda: transforms.momentum(0.9),
-    "nesterov": lambda: transforms.momentum(0.9, nesterov=True),
-    "momentum from the first": lambda: transforms.momentum(0.9, from_first=True),
-    "global l2": lambda: transforms.scale_by_lmo(geometry.whole_tree_l2()),
-    "muon": lambda: transforms.scale_by_lmo(
-        geometry.matrices(geometry.spectral(), geometry.linf())
-    ),
-}
 DTYPES = (jnp.float64, jnp.float32, jnp.bfloat16)
-
-
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("name", CASES)
-def test_state_and_output_keep_structure_and_dtype(name, dtype):
-    transform, g = CASES[name](), gradients(0, dtype)
-    state = transform.init(g)
-    out, new_state = transform.update(g, state)
-    chex.assert_trees_all_equal_shapes_and_dtypes(out, g)
-    chex.assert_trees_all_equal_shapes_and_dtypes(new_state, state)
-
-
-@pytest.mark.parametrize("name", CASES)
-def test_one_trace_and_a_scan(name):
-    transform, traces = CASES[name](), 0
-    sequence = [gradients(seed) for seed in range(4)]
-    start = transform.init(sequence[0])
-
-    def step(state, g):
-        nonlocal traces
-        traces += 1
-        out, state = transform.update(g, state)
-        return state, out
-
-    compiled, state, outputs = jax.jit(step), start, []
-    for g in sequence:
-        state, out = compiled(state, g)
-        outputs.append(out)
-    assert traces == 1
-
-    _, scanned = jax.lax.scan(step, start, stack(sequence))
-    chex.assert_trees_all_close(scanned, stack(outputs), rtol=1e-12)
-
-
-@pytest.mark.parametrize("name", CASES)
-def test_chains_with_unknown_extra_arguments(name):
-    transform, g = CASES[name](), gradients(0)
-    chained = optax.chain(transform, optax.scale(1.0))
-    out, _ = chained.update(g, chained.init(g), g, value=1.0, previous_grads=g)
-    chex.assert_trees_all_equal(out, once(transform, g))
-
-
-@pytest.mark.parametrize("name", CASES)
-def test_init_needs_only_shapes(name):
-    transform, g = CASES[name](), gradients(0)
-    shapes = jax.eval_shape(transform.init, g)
-    chex.assert_trees_all_equal_shapes_and_dtypes(shapes, transform.init(g))
-
-
-@pytest.mark.parametrize("name", CASES)
-def test_zero_gives_zero(name):
-    zero = jax.tree.map(jnp.zeros_like, gradients(0))
-    assert not np.any(flat(once(CASES[name](), zero)))
 
 
 # ------------------------------------------------- clipping and normalization
