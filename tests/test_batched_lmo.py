@@ -119,6 +119,28 @@ def test_equal_leaves_share_one_iteration(shape):
     assert products(lmo, draw([shape, (3, 4)] * 6)) == 30
 
 
+def test_equal_convolutions_share_one_iteration():
+    lmo = geometry.per_leaf(
+        geometry.spectral_conv(
+            "jordan", 5, spatial_axes=(0, 1), input_axis=2, output_axis=3
+        )
+    ).lmo
+    assert products(lmo, draw([(3, 3, 2, 4)] * 12)) == 15
+
+
+def test_a_traced_factor_of_a_norm():
+    g = draw([SMALL] * 3)
+
+    def steps(factor):
+        norm = geometry.scaled(geometry.spectral("jordan"), factor)
+        return geometry.per_leaf(norm).lmo(g)
+
+    found = jax.jit(jax.vmap(steps))(jnp.array([0.5, 2.0]))
+    for x, y in zip(found, g, strict=True):
+        np.testing.assert_allclose(x[0], 2 * polynomials(y), atol=1e-12)
+        np.testing.assert_allclose(x[1], polynomials(y) / 2, atol=1e-12)
+
+
 def test_a_traced_radius_and_workers_on_a_leading_axis():
     g = draw({"a": (3, *WIDE), "b": (3, *WIDE)})
 

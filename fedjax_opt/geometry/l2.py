@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from ..linalg import euclidean_norm
+from ..linalg import euclidean_norm, nonzero
 from ..static import memoised
 from ..types import Array, Geometry, Tree, TreeGeometry
 
@@ -43,4 +43,4 @@ def _tree_lmo(g: Tree) -> Tree:
 
 def _negative_ratio(g: Array, norm: Array) -> Array:
     """-g / norm in the dtype of g; 0 where the norm is."""
-    return -(g / jnp.where(norm == 0, 1, norm)).astype(g.dtype)
+    return -(g / nonzero(norm)).astype(g.dtype)

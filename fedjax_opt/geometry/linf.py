@@ -2,6 +2,7 @@
 
 import jax.numpy as jnp
 
+from ..linalg import wide
 from ..static import memoised
 from ..types import Array, Geometry
 
@@ -18,16 +19,12 @@ def linf() -> Geometry:
 
 
 def _largest(x: Array) -> Array:
-    return jnp.max(jnp.abs(_wide(x)), initial=0)
+    return jnp.max(jnp.abs(wide(x)), initial=0)
 
 
 def _sum(g: Array) -> Array:
-    return jnp.sum(jnp.abs(_wide(g)))
+    return jnp.sum(jnp.abs(wide(g)))
 
 
 def _lmo(g: Array) -> Array:
     return -jnp.sign(g)
-
-
-def _wide(x: Array) -> Array:
-    return x.astype(jnp.promote_types(x.dtype, jnp.float32))

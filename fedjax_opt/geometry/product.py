@@ -1,7 +1,13 @@
-"""Norms of trees that are the largest of the norms of their leaves.
+"""Norms of trees that are made of the norms of their leaves.
 
 For ‖X‖ = maxᵢ ‖Xᵢ‖₍ᵢ₎ / ρᵢ the dual is Σᵢ ρᵢ ‖Gᵢ‖₍ᵢ₎* and the lmo works leaf by leaf,
-each leaf with its radius ρᵢ: the geometry of Muon, Scion and Gluon.
+each leaf with its radius ρᵢ: the geometry of Muon, Scion and Gluon. In place of the
+maximum may stand any norm φ of the vector of leaf norms that ignores signs:
+
+    ‖X‖ = φ(n),   nᵢ = ‖Xᵢ‖₍ᵢ₎ / ρᵢ,   dual: φ*(d),   dᵢ = ρᵢ ‖Gᵢ‖₍ᵢ₎*,
+    lmo: to leaf i  |lmo_φ(d)|ᵢ ρᵢ lmo₍ᵢ₎(Gᵢ)
+
+With φ = ℓ₂ leaf i gets the length dᵢ / √Σⱼ dⱼ²; with φ = ℓ₁ only one leaf moves.
 Reference: Riabinin, Shulgin, Gruntkowska, Richtárik (2025). arXiv:2505.13416.
 """
 
@@ -15,26 +21,39 @@ from jax import lax
 
 from .. import static, tree
 from ..types import Array, Geometry, Tree, TreeGeometry
+from .linf import linf
 
-# Equal matrices of at least so many entries are taken one after the other on a CPU.
+# Equal leaves of at least so many entries are taken one after the other on a CPU.
 LARGE = 64 * 64
 
 
-def per_leaf(geometry: Geometry | TreeGeometry, radius: Any = 1.0) -> TreeGeometry:
+def per_leaf(
+    geometry: Geometry | TreeGeometry,
+    radius: Any = 1.0,
+    *,
+    across: Geometry | None = None,
+) -> TreeGeometry:
     """The same norm and radius on every leaf.
 
     Args:
       geometry: of one leaf. A TreeGeometry is taken as it is, so that whoever needs
         one may accept both.
       radius: ρ, positive; may be traced.
+      across: φ, the norm of the vector of leaf norms; None: the largest of them.
 
     Raises:
       TypeError: if `geometry` is neither.
-      ValueError: if the radius is a number that is not positive.
+      ValueError: if the radius is a number that is not positive, and for `across` with
+        a TreeGeometry.
     """
     _check_radius(radius)
     if isinstance(geometry, Geometry):
-        geometry = _product(static.bind(_same, geometry))
+        geometry = _product(static.bind(_same, geometry), across or linf())
+    elif across is not None:
+        raise ValueError(
+            "across= is for a Geometry of one leaf; a TreeGeometry has its own norm "
+            "over leaves. Leave it out."
+        )
     if not isinstance(geometry, TreeGeometry):
         raise TypeError(
             f"expected a Geometry or a TreeGeometry, got {type(geometry).__name__}. "
@@ -50,6 +69,7 @@ def by_label(
     labels: Tree | Callable[[Tree], Tree],
     *,
     radii: Mapping[str, Any] | None = None,
+    across: Geometry | None = None,
 ) -> TreeGeometry:
     """To each leaf the norm, and the radius, of its label.
 
@@ -59,6 +79,7 @@ def by_label(
         that makes one, called with whatever tree is measured (parameters, gradients),
         so it may look at structure and shapes, not at numbers.
       radii: from label to radius, positive, may be traced; 1 where left out.
+      across: as for `per_leaf`.
 
     Raises:
       TypeError: if a geometry is not a Geometry of one leaf.
@@ -83,7 +104,7 @@ def by_label(
     if not callable(labels):
         leaves, structure = jax.tree.flatten(labels)
         labels = static.bind(_spread, tuple(leaves), structure)
-    return _product(static.bind(_look_up, pairs, labels))
+    return _product(static.bind(_look_up, pairs, labels), across or linf())
 
 
 def matrices(matrix_geometry: Geometry, other_geometry: Geometry) -> TreeGeometry:
@@ -92,29 +113,33 @@ def matrices(matrix_geometry: Geometry, other_geometry: Geometry) -> TreeGeometr
 
 
 @static.memoised
-def _product(assign: Callable[[Tree], list]) -> TreeGeometry:
+def _product(assign: Callable[[Tree], list], across: Geometry) -> TreeGeometry:
     """The product norm; `assign` gives (geometry, radius) for each leaf of a tree."""
 
     def each(x):
         return zip(assign(x), jax.tree.leaves(x), strict=True)
 
-    def norm(x):
-        norms = [geometry.norm(y) / radius for (geometry, radius), y in each(x)]
-        return functools.reduce(jnp.maximum, norms)
+    def norms(x):
+        return jnp.stack([one.norm(y) / radius for (one, radius), y in each(x)])
 
-    def dual(g):
-        return sum(radius * geometry.dual(y) for (geometry, radius), y in each(g))
+    def duals(g):
+        return jnp.stack([radius * one.dual(y) for (one, radius), y in each(g)])
+
+    def lengths(g):
+        radii = [radius for _, radius in assign(g)]
+        if across is linf():  # whose lmo needs no norms
+            return radii
+        shares = jnp.abs(across.lmo(duals(g)))
+        return [share * radius for share, radius in zip(shares, radii, strict=True)]
 
     def lmo(g):
         leaves, structure = jax.tree.flatten(g)
-        pairs = assign(g)
-        steps = _steps([geometry for geometry, _ in pairs], leaves)
-        return structure.unflatten(
-            tree.scale(radius, step)
-            for (_, radius), step in zip(pairs, steps, strict=True)
-        )
+        steps = _steps([geometry for geometry, _ in assign(g)], leaves)
+        return structure.unflatten(map(tree.scale, lengths(g), steps))
 
-    return TreeGeometry(norm, dual, lmo)
+    return TreeGeometry(
+        lambda x: across.norm(norms(x)), lambda g: across.dual(duals(g)), lmo
+    )
 
 
 @static.memoised
@@ -127,10 +152,10 @@ def _with_radius(geometry: TreeGeometry, radius) -> TreeGeometry:
 
 
 def _steps(geometries: Sequence[Geometry], leaves: list[Array]) -> list[Array]:
-    """The lmo of every leaf, of equal matrices with the same norm in one batch."""
+    """The lmo of every leaf, of equal leaves with the same norm in one batch."""
     groups: dict[Any, list[int]] = {}
     for i, (geometry, leaf) in enumerate(zip(geometries, leaves, strict=True)):
-        kind = (geometry, jax.typeof(leaf)) if jnp.ndim(leaf) == 2 else i
+        kind = (geometry, jax.typeof(leaf)) if jnp.ndim(leaf) >= 2 else i
         groups.setdefault(kind, []).append(i)
     steps = {}
     for group in groups.values():

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 
 from .. import linalg, static
 from ..types import Array, Geometry
+from .matrix import require_matrix
 
 KERNELS: dict[str, Callable[..., linalg.Coefficients]] = {
     "jordan": linalg.jordan,
@@ -28,7 +29,7 @@ def spectral(
 
     Args:
       kernel: "polar_express", "jordan", "cubic", "quintic" (see `linalg`), "svd", or
-        coefficients for `linalg.orthogonalize`.
+        coefficients for `linalg.orthogonalize`, such as `linalg.dion()`.
       steps: of the kernel; its own number by default.
 
     Raises:
@@ -43,13 +44,16 @@ def spectral(
 @static.memoised
 def _spectral(polar: Callable[[Array], Array]) -> Geometry:
     def norm(x):
-        return jnp.max(linalg.singular_values(_matrix(x)), initial=0)
+        require_matrix(x.shape)
+        return jnp.max(linalg.singular_values(x), initial=0)
 
     def dual(g):
-        return jnp.sum(linalg.singular_values(_matrix(g)))
+        require_matrix(g.shape)
+        return jnp.sum(linalg.singular_values(g))
 
     def lmo(g):
-        return -polar(_matrix(g))
+        require_matrix(g.shape)
+        return -polar(g)
 
     return Geometry(norm, dual, lmo)
 
@@ -78,12 +82,3 @@ def _polar(kernel: str | linalg.Coefficients, steps: int | None):
 
 def _iterate(coefficients: linalg.Coefficients, x: Array) -> Array:
     return linalg.orthogonalize(x, coefficients)
-
-
-def _matrix(x: Array) -> Array:
-    if x.ndim != 2:
-        raise ValueError(
-            f"the spectral norm needs a matrix, got a leaf of shape {x.shape}. Give "
-            "other leaves another norm: matrices(spectral(), l2()), or by_label."
-        )
-    return x
