@@ -142,5 +142,5 @@ def _of_the_first_worker():
     return _is_first
 
 
-def _is_first(keys):
+def _is_first(keys, round):
     return keys.worker == 0

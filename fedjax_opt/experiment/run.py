@@ -25,6 +25,7 @@ from ..simulate.numbers import (
     split_problem,
     without_schedule,
 )
+from ..simulate.order import made_for
 from ..simulate.progress import Goal, Progress, check_time_advances, missing
 from ..simulate.stream import capacities, round_streams, streams, used
 from ..simulate.trace import (
@@ -149,6 +150,7 @@ def execute(
     compute_time, mechanism, bits, counted = prepare(
         methods, problem, keys, horizon, num_workers, compute_time, link
     )
+    methods = [made_for(method, problem) for method in methods]
     method = methods[0]
     clock_keys, number_keys = jax.vmap(jax.random.split, out_axes=1)(jnp.stack(keys))
     looks_at_numbers = method.schedule.feedback is not None

@@ -54,7 +54,8 @@ def from_loss(
     Every worker weighs the same in f, however many rows it holds. A stochastic
     gradient is ∇loss on rows drawn uniformly, with replacement, from the worker's
     own: an unbiased estimate of ∇fᵢ. Without a split f is also the finite sum of the
-    losses of its rows, which methods of that kind pick one by one.
+    losses of its rows, which methods of that kind pick one by one. So is fᵢ of its
+    worker's rows, where all workers hold equally many.
 
     Args:
       loss: (params, batch) -> the mean over the batch's rows of a number per row; a
@@ -86,6 +87,7 @@ def from_loss(
         )
     split = resolve(num_rows, num_workers, split)
     data = RowsData(rows, *_placement(split, num_rows), numbers)
+    rows_each = _rows_each(split, num_rows)
     _check_scalar(loss, data, init)
     return Problem(
         data=data,
@@ -100,6 +102,8 @@ def from_loss(
         constants=dict(constants or {}),
         num_components=num_rows if split is None else None,
         component=_component if split is None else None,
+        local_components=rows_each,
+        local_component=None if rows_each is None else _local_component,
     )
 
 
@@ -143,6 +147,19 @@ def _component(data, index):
     """The sample that holds one row alone."""
     del data
     return index[None]
+
+
+def _rows_each(split: Split | None, num_rows: int) -> int | None:
+    """How many rows every worker holds; None where they differ."""
+    if split is None:
+        return num_rows
+    fewest, most = int(np.min(split.counts)), int(np.max(split.counts))
+    return most if fewest == most else None
+
+
+def _local_component(data, worker, index):
+    """The sample that holds one row of a worker alone."""
+    return (index if data.indices is None else data.indices[worker, index])[None]
 
 
 def _gradient(loss, data, params, worker, sample):

@@ -30,6 +30,7 @@ class Functions(NamedTuple):
     draw: Callable[..., Any] | None
     grad: Callable[..., Any]
     component: Callable[..., Any] | None
+    local_component: Callable[..., Any] | None
     metrics: tuple[tuple[str, Callable[..., Any]], ...]
 
 
@@ -54,6 +55,7 @@ def split_problem(problem: Problem) -> tuple[Functions, Start]:
         problem.draw,
         problem.grad,
         problem.component,
+        problem.local_component,
         tuple(problem.metrics.items()),
     )
     x_star = problem.constants.get("x_star")

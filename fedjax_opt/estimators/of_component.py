@@ -1,0 +1,43 @@
+"""Gradients of components, by name."""
+
+from typing import NamedTuple
+
+import optax
+
+from ..static import memoised
+from ..types import Array, Estimator, Tree
+
+
+class OfComponent(NamedTuple):
+    """What `of_component` makes of a gradient.
+
+    Attributes:
+      grad: ∇fⱼ(x).
+      component: j.
+    """
+
+    grad: Tree
+    component: Array
+
+
+@memoised
+def of_component() -> Estimator:
+    """Passes gradients on, with the component that they are of.
+
+    For mechanisms that remember something of every component, such as `diana_rr`.
+
+    Returns:
+      An estimator whose `update(grads, state, params=None, *, component)` returns an
+      `OfComponent`.
+    """
+
+    def update(updates, state, params=None, *, component=None, **extra):
+        del params, extra
+        if component is None:
+            raise TypeError(
+                "of_component needs to know of which component the gradient is: "
+                "update(grads, state, params, component=...), as Method.order tells"
+            )
+        return OfComponent(updates, component), state
+
+    return Estimator(optax.init_empty_state, update)
