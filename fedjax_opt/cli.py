@@ -108,11 +108,16 @@ def compare(
     data: Annotated[
         str | None,
         typer.Option(
-            help="digits (default), breast_cancer, or a svmlight, CSV or NPZ file."
+            help="digits (default), breast_cancer (default of logistic), or a "
+            "svmlight, CSV or NPZ file."
         ),
     ] = None,
     problem: Annotated[
-        str, typer.Option(help="classifier, or quadratic: the tridiagonal worst case.")
+        str,
+        typer.Option(
+            help="classifier; logistic: two classes, with a nonconvex penalty; or "
+            "quadratic: the tridiagonal worst case."
+        ),
     ] = "classifier",
     dim: Annotated[
         int | None, typer.Option(help="Of the quadratic; 1729 by default.")
@@ -130,22 +135,44 @@ def compare(
     split: Annotated[
         str | None,
         typer.Option(
-            help="shared: every worker samples all rows (default); or homogeneous, "
-            "label, dirichlet: each holds rows of its own."
+            help="shared: every worker has all rows (default); or homogeneous, label "
+            "(default of logistic), dirichlet: each holds rows of its own."
         ),
     ] = None,
     samples_per_gradient: Annotated[
         int | None,
-        typer.Option(help="Rows of one stochastic gradient; 32 by default."),
+        typer.Option(
+            help="Rows of one stochastic gradient; 32 by default, all of the worker's "
+            "for logistic."
+        ),
+    ] = None,
+    nonconvex: Annotated[
+        float | None,
+        typer.Option(
+            help="Of logistic: the weight λ of Σ x²/(1 + x²), by default "
+            f"{setting.NONCONVEX}."
+        ),
+    ] = None,
+    l2: Annotated[
+        float | None, typer.Option(help="Of logistic: the weight of |x|²/2, default 0.")
     ] = None,
     workers: Annotated[int, typer.Option(help="Number of workers n.")] = 100,
     times: Times = "sqrt",
     methods: Annotated[
-        str, typer.Option(help="Names separated by commas; see `fedjax-opt methods`.")
-    ] = ",".join(setting.METHODS),
+        str | None,
+        typer.Option(
+            help="Names separated by commas, see `fedjax-opt methods`, with options "
+            "behind colons: 'ef21_gd:compressor=top_k(10)'. By default "
+            f"{', '.join(setting.METHODS)}; with --bits "
+            f"{', '.join(setting.METHODS_OF_BITS)}."
+        ),
+    ] = None,
     step_sizes: Annotated[
         str | None,
-        typer.Option(help="The grid of every method, by default 2^-10, ..., 2^2."),
+        typer.Option(
+            help="The grid of every method, by default 2^-10, ..., 2^2; for logistic "
+            "2^-8, ..., 2^7 over the smoothness."
+        ),
     ] = None,
     seeds: Annotated[int, typer.Option(help="Number of seeds.")] = 3,
     seed: Annotated[
@@ -158,6 +185,13 @@ def compare(
             f"workers' time for {setting.GRADIENTS['classifier']} gradients "
             f"({setting.GRADIENTS['quadratic']} of the quadratic), or for "
             f"{setting.GRADIENTS_EACH} per worker if that is more."
+        ),
+    ] = None,
+    bits: Annotated[
+        float | None,
+        typer.Option(
+            help="Horizon in bits that a worker sends, instead of --until; for methods "
+            "that go in rounds."
         ),
     ] = None,
     target: Annotated[
@@ -194,22 +228,28 @@ def compare(
         raise ValueError(f"--seeds must be at least 1, got {seeds}")
     if not 0 <= seed < 2**31 - seeds:
         raise ValueError(f"--seed must lie between 0 and 2^31, got {seed}")
-    entries = lookup(name.strip() for name in methods.split(",") if name.strip())
-    grid = setting.STEP_SIZES if step_sizes is None else _numbers(step_sizes)
+    if until is not None and bits is not None:
+        raise ValueError("--until and --bits are two horizons: leave one out")
+    if methods is None:
+        entries = lookup(setting.METHODS if bits is None else setting.METHODS_OF_BITS)
+    else:
+        entries = lookup(name.strip() for name in methods.split(",") if name.strip())
+    grid = None if step_sizes is None else _numbers(step_sizes)
     folder = check_free(_dated_folder() if output is None else output)
     compute_time = setting.cluster(times, workers)
     chosen = _problem(
         problem,
         {"num_workers": workers, "seed": seed},
-        classifier={
+        rows={
             "data": data,
-            "hidden": hidden,
             "split": split,
             "samples_per_gradient": samples_per_gradient,
         },
+        classifier={"hidden": hidden},
+        logistic={"nonconvex": nonconvex, "l2": l2},
         quadratic={"dim": dim, "noise": noise},
     )
-    if until is None:
+    if until is bits is None:
         until = setting.horizon(problem, np.asarray(compute_time.mean))
     comparison = _with_progress_bar(
         chosen.problem,
@@ -217,8 +257,9 @@ def compare(
         num_workers=workers,
         compute_time=compute_time,
         until=until,
+        bits=bits,
         seeds=range(seed, seed + seeds),
-        step_sizes=grid,
+        step_sizes=chosen.step_sizes if grid is None else grid,
         target=target,
         num_rows=chosen.num_rows,
         checkpoint=checkpoint,
@@ -232,22 +273,27 @@ def compare(
 # ---------------------------------------------------------------- input
 
 
-def _problem(kind: str, common, *, classifier, quadratic) -> setting.Setting:
-    """The problem from the options that were given; refuses those of the other kind."""
-    own = {"classifier": classifier, "quadratic": quadratic}
-    if kind not in own:
-        raise ValueError(f"--problem must be {' or '.join(own)}, got {kind!r}")
-    given = {
-        name: {option: value for option, value in options.items() if value is not None}
-        for name, options in own.items()
+def _problem(
+    kind: str, common, *, rows, classifier, logistic, quadratic
+) -> setting.Setting:
+    """The problem from the options that were given; refuses those of another kind."""
+    own = {
+        "classifier": rows | classifier,
+        "logistic": rows | logistic,
+        "quadratic": quadratic,
     }
-    for name, options in given.items():
-        if name != kind and options:
-            option = next(iter(options)).replace("_", "-")
-            raise ValueError(f"--{option} is for --problem {name}: leave one out")
-    if kind == "classifier":
-        return setting.classifier(**common, **given[kind])
-    return setting.quadratic(**given[kind])
+    if kind not in own:
+        raise ValueError(f"--problem must be one of {', '.join(own)}, got {kind!r}")
+    options = rows | classifier | logistic | quadratic
+    given = {name: value for name, value in options.items() if value is not None}
+    for name in [name for name in given if name not in own[kind]]:
+        kinds = " or ".join(k for k, options in own.items() if name in options)
+        option = name.replace("_", "-")
+        raise ValueError(f"--{option} is for --problem {kinds}: leave one out")
+    if kind == "quadratic":
+        return setting.quadratic(**given)
+    make = setting.classifier if kind == "classifier" else setting.logistic
+    return make(**common, **given)
 
 
 def _numbers(text: str) -> list[float]:
@@ -294,7 +340,9 @@ def _report(comparison: Comparison, folder: pathlib.Path, as_json: bool) -> None
         return
     config = comparison.config
     title = f"{config['problem']['name']}, {config['num_workers']} workers, "
-    title += f"{config['until']:g} simulated seconds, target {comparison.target:.4g}"
+    horizon = "simulated seconds" if config["bits"] is None else "bits per worker"
+    until = config["until"] if config["bits"] is None else config["bits"]
+    title += f"{until:g} {horizon}, target {comparison.target:.4g}"
     _print_table(rows, title)
     print(f"written to {folder}")
 

@@ -6,6 +6,7 @@ import pathlib
 import subprocess
 import sys
 
+import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import pytest
@@ -26,6 +27,7 @@ FILES = {
     "single.csv": "a,b,y\n1,2,1\n2,3,1\n3,4,1\n",
     "nan.csv": "a,b,y\n1,2,0\n2,nan,1\n3,4,1\n4,5,0\n",
     "inf.csv": "a,b,y\n1,2,0\n2,inf,1\n3,4,1\n4,5,0\n",
+    "three.csv": "a,b,y\n" + "".join(f"{i},{i % 4},{i % 3}\n" for i in range(12)),
     "words.csv": "a,b,y\n1,2,0\n2,two,1\n3,4,1\n4,5,0\n",
     "two_times.csv": "1\n2\n",
     "negative_times.csv": "time\n1\n-2\n3\n",
@@ -234,6 +236,83 @@ def test_all_methods_on_a_classifier(capsys, here):
         assert name in out
 
 
+LOGISTIC = ["compare", "--problem", "logistic", "--data", "data.csv", "--seeds", "1"]
+LOGISTIC += ["--workers", "4", "--times", "equal"]
+
+
+def test_logistic_regression_at_equal_bits(capsys, here):
+    """Two features: a message is 2 numbers, or 1 number and 1 index."""
+    code, out, err = call(
+        capsys, *LOGISTIC, "--bits", "640", "--output", "out/bits", "--json"
+    )
+    assert code == 0, err
+    rows = {row["method"]: row for row in json.loads(out)["summary"]}
+    assert tuple(rows) == setting.METHODS_OF_BITS
+    config = json.loads(pathlib.Path("out/bits/config.json").read_text())
+    assert (config["bits"], config["until"]) == (640, None)
+    assert config["problem"]["nonconvex"] == 0.1
+    assert config["problem"]["split"] == "label"
+    smoothness = config["constants"]["smoothness"]
+    steps = np.array(config["methods"]["ef21_gd"]["step_size"]) * smoothness
+    np.testing.assert_allclose(steps, 2.0 ** np.arange(-8, 8))
+    traces = pd.read_csv("out/bits/traces.csv").set_index("method")
+    last = traces[traces.row == traces.row.max()]
+    np.testing.assert_allclose(last.bits_up, 4 * 640)
+    number, index = 8 * np.dtype(jnp.result_type(float)).itemsize, 8
+    assert last["update"]["dcgd_gd:compressor=identity"] == 640 / (2 * number)
+    assert last["update"]["ef21_gd"] == pytest.approx(640 / (number + index))
+    # Four equal workers, each with rows of one class: f is the mean over all rows.
+    assert traces.loss[traces.row == 0].to_numpy() == pytest.approx(np.log(2))
+
+
+def test_named_compressors(capsys, here):
+    names = ["ef21_gd:compressor=top_k(1)", "ef21_gd:compressor=top_k(0.5)"]
+    names += ["diana_gd:compressor=natural", "ef21_gd:compressor=identity"]
+    code, out, err = call(
+        capsys,
+        *[*LOGISTIC, "--until", "9", "--step-sizes", "0.1", "--json"],
+        *["--methods", ",".join(names), "--output", "out/named"],
+    )
+    assert code == 0, err
+    losses = [row["final_loss"] for row in json.loads(out)["summary"]]
+    assert losses[0] == losses[1]
+    traces = pd.read_csv("out/named/traces.csv").set_index("method")
+    sent = traces.bits_up[traces.row == traces.row.max()]
+    number = 8 * np.dtype(jnp.result_type(float)).itemsize
+    assert sent[names[0]] == 9 * 4 * (number + 8)
+    assert sent[names[3]] == 9 * 4 * 2 * number
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["--methods", "asgd", "--bits", "99"], "asgd does not go in rounds"),
+        (["--bits", "0"], "bits must be positive"),
+        (["--bits", "inf"], "bits must be positive"),
+        (["--bits", "many"], "--bits"),
+        (["--bits", "9", "--nonconvex", "-1"], "nonconvex must be"),
+        (["--bits", "9", "--l2", "nan"], "l2 must be"),
+        (["--bits", "9", "--hidden", "3"], "--hidden is for --problem classifier"),
+        (["--bits", "9", "--data", "three.csv"], "two labels, but there are 3"),
+        (["--methods", "ef21_gd:compressor=topk(1)"], "unknown compressor 'topk(1)'"),
+        (["--methods", "ef21_gd:compressor=top_k"], "top_k(10)"),
+        (["--methods", "ef21_gd:compressor=top_k(x)"], "unknown compressor"),
+        (["--methods", "ef21_gd:compressor=top_k(1"], "unknown compressor"),
+        (["--methods", "ef21_gd:compressor=top_k(1.5)"], "fraction"),
+        (["--methods", "ef21_gd:compressor=top_k(3)"], "3"),
+        (["--methods", "ef21_gd:compressor=sign(3)"], "unknown compressor"),
+        (["--methods", "ef21_gd:compressor=rand_k(1)"], "needs a contractive"),
+        (["--methods", "ef21_gd:compressor=__import__('os')"], "unknown compressor"),
+    ],
+)
+def test_bad_options_of_logistic(capsys, here, options, expected):
+    before = sorted(here.rglob("*"))
+    code, out, err = call(capsys, *LOGISTIC, *options)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert expected in err
+    assert sorted(here.rglob("*")) == before
+
+
 def test_recorded_times(capsys, here):
     rows = "".join(f"{i % 2},{i},{1 + i % 3}\n" for i in range(12))
     (here / "jobs.csv").write_text("worker,start,duration\n" + rows)
@@ -332,6 +411,7 @@ BAD = {
     "no seed": (["--seeds", "0"], "--seeds"),
     "negative seed": (["--seed", "-1"], "--seed"),
     "horizon": (["--until", "0"], "until"),
+    "two horizons": (["--bits", "100"], "--until and --bits"),
     "endless": (["--until", "inf"], "until"),
     "target": (["--target", "nan"], "target"),
     "step size": (["--step-sizes", "0.1,-1"], "step_sizes"),
@@ -344,7 +424,7 @@ BAD = {
         "40 rows",
     ),
     "format": (["--format", "xls"], "csv or parquet"),
-    "problem": (["--problem", "cubic"], "classifier or quadratic"),
+    "problem": (["--problem", "cubic"], "classifier, logistic, quadratic"),
     "option of another": (["--dim", "3"], "--dim is for --problem quadratic"),
     "unknown option": (["--worker", "3"], "--worker"),
 }
@@ -365,7 +445,8 @@ def test_bad_input_gets_one_line_and_code_2(capsys, here, case):
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        (["--data", "data.csv"], "--data is for --problem classifier"),
+        (["--data", "data.csv"], "--data is for --problem classifier or logistic"),
+        (["--l2", "1"], "--l2 is for --problem logistic"),
         (["--hidden", "3"], "--hidden is for --problem classifier"),
         (["--dim", "0"], "dim must be at least 1"),
         (["--noise", "-1"], "noise must be"),

@@ -20,6 +20,7 @@ from ..methods.registry import Entry, lookup
 from ..types import ComputeTime, Problem
 from .checkpoint import claim
 from .chunks import Report
+from .equal_bits import check_rounds
 from .fingerprint import version
 from .folder import whole
 from .prepare import Horizon, prepare
@@ -104,8 +105,9 @@ def compare(
     *,
     methods: Sequence[str] | Mapping[str, Entry],
     num_workers: int,
-    compute_time: ComputeTime,
-    until: float,
+    compute_time: ComputeTime | None = None,
+    until: float | None = None,
+    bits: float | None = None,
     seeds: Sequence[int],
     step_sizes: Sequence[float],
     target: float | None = None,
@@ -123,14 +125,16 @@ def compare(
     Args:
       problem: of `fo.problems`.
       methods: names in `fo.methods.registry.METHODS`, or entries of your own by name.
-      num_workers, compute_time: the cluster.
-      until: the horizon, simulated seconds.
+      num_workers, compute_time: the cluster; by default every gradient takes one
+        second.
+      until, bits: the horizon, one of them: simulated seconds; or bits that a worker
+        sends, on average, for methods that go in rounds (see `sweep`).
       seeds: integers, the same for every setting.
       step_sizes: the grid.
       target: the loss of the `*_to_target` columns; by default the least that any
         method has reached, averaged over seeds, at a third of the horizon. One method
         just gets there, in a time that leaves the others three times as long.
-      num_rows: rows of the traces, at equal distances from 0 to `until`.
+      num_rows: rows of the traces, at equal distances from 0 to the horizon.
       checkpoint: a folder of this comparison alone, with a folder for each method, in
         which the state of its runs is saved after every chunk. The same call goes on
         from there; methods may be added, or left out.
@@ -144,8 +148,9 @@ def compare(
       `seconds_`, `gradients_` and `bits_up_to_target`, of the curve averaged over
       seeds at its first row at or below the target, empty if it never is;
       `final_loss` and `final_loss_std` (sample deviation over seeds); the problem's
-      metrics at the horizon, such as `accuracy`; `diverged`: did every setting diverge;
-      `diverged_runs` of `runs`; `at_edge`: on the edge of which axes the best lies.
+      metrics at the horizon, such as `accuracy`; `diverged`: did every setting diverge,
+      or fall silent before the horizon; `diverged_runs` of `runs`; `at_edge`: on the
+      edge of which axes the best lies. Bits are those of all workers together.
 
     Raises:
       ValueError: before anything is computed, if a method cannot run here; or if a
@@ -157,7 +162,11 @@ def compare(
         name: entry.grid(_positive("step_sizes", step_sizes), num_workers)
         for name, entry in entries.items()
     }
-    _positive("until", [until])
+    if (until is None) == (bits is None):
+        raise ValueError("give one of until= and bits=")
+    for name, value in (("until", until), ("bits", bits)):
+        if value is not None:
+            _positive(name, [value])
     if target is not None and not np.isfinite(target):
         raise ValueError(f"target must be a finite loss, got {target}")
     if num_rows < 4:
@@ -178,6 +187,7 @@ def compare(
             seeds=seeds,
             num_rows=num_rows,
             until=until,
+            bits=bits,
             checkpoint=None if folder is None else folder / name,
             chunk=chunk,
             progress=report,
@@ -186,11 +196,12 @@ def compare(
 
     sweeps = _at_once(one, _run_counts(grids, seeds), progress)
     if target is None:
-        target = default_target(sweeps, until)
+        target = default_target(sweeps)
     config = {
         "methods": grids,
         "num_workers": num_workers,
-        "until": float(until),
+        "until": until if until is None else float(until),
+        "bits": bits if bits is None else float(bits),
         "seeds": [int(seed) for seed in seeds],
         "target": _or_none(target),
         "num_rows": num_rows,
@@ -205,7 +216,9 @@ def compare(
 def _check_runs(entry: Entry, grid, problem, until, cluster) -> None:
     """Refuses a method that cannot run, before anything does."""
     method = entry.recipe(**{name: values[0] for name, values in grid.items()})
-    horizon = Horizon(num_updates=None, until=until)
+    if until is None:
+        check_rounds(method)
+    horizon = Horizon(num_updates=1 if until is None else None, until=until)
     keys = [jax.random.key(0)]
     prepare([method], problem, keys, horizon, **cluster, link=None)
 

@@ -96,8 +96,9 @@ def save_figures(comparison, folder) -> None:
     figures = {"comparison": comparison_figure(comparison)}
     for x in PANELS:
         figures[f"loss_{x}"] = _single(comparison, _loss_panel, x)
+    across = "time" if comparison.config["bits"] is None else "bits_up"
     for metric in comparison.metrics:
-        figures[metric] = _single(comparison, _bands, "time", metric)
+        figures[metric] = _single(comparison, _bands, across, metric)
     for name, figure in figures.items():
         path = pathlib.Path(folder) / f"{name}.png"
         figure.savefig(path, dpi=DOTS_PER_INCH)

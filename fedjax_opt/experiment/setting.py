@@ -10,6 +10,7 @@ from .. import problems, timing
 from ..types import ComputeTime, Problem
 
 STEP_SIZES = tuple(2.0**power for power in range(-10, 3))
+STEPS_OVER_SMOOTHNESS = tuple(2.0**power for power in range(-8, 8))
 METHODS = (
     "minibatch_sgd",
     "asgd",
@@ -17,6 +18,16 @@ METHODS = (
     "rennala_sgd",
     "ringmaster_asgd",
     "ringmaster_lmo",
+)
+METHODS_OF_BITS = (
+    "dcgd_gd:compressor=identity",
+    "dcgd_gd",
+    "ef14_gd",
+    "ef21_gd",
+    "ef_bv_gd",
+    "diana_gd",
+    "marina_gd",
+    "dasha_gd",
 )
 
 LAWS = {  # seconds per gradient of worker i = 1, 2, ..., n
@@ -34,19 +45,21 @@ HIDDEN, ROWS, ROWS_OF_LARGE = 32, 51, 21
 
 SPLITS = ("shared", "homogeneous", "label", "dirichlet")
 CONCENTRATION = 0.5  # of the Dirichlet split
+NONCONVEX = 0.1  # λ of the logistic problem's penalty
 
 # The horizon: the seconds in which always busy workers compute so many gradients, or
 # so many each if that is more.
-GRADIENTS = {"classifier": 3600, "quadratic": 10_000}
+GRADIENTS = {"classifier": 3600, "logistic": 3600, "quadratic": 10_000}
 GRADIENTS_EACH = 10
 
 
 class Setting(NamedTuple):
-    """A problem, what it is made of, and how many rows its traces have."""
+    """A problem, what it is made of, how many rows its traces have, and the grid."""
 
     problem: Problem
     description: dict[str, Any]
     num_rows: int
+    step_sizes: tuple[float, ...] = STEP_SIZES
 
 
 def classifier(
@@ -93,6 +106,53 @@ def classifier(
     return Setting(problem, description, ROWS_OF_LARGE if large else ROWS)
 
 
+def logistic(
+    *,
+    num_workers: int,
+    seed: int,
+    data: str = "breast_cancer",
+    split: str = "label",
+    samples_per_gradient: int | None = None,
+    nonconvex: float = NONCONVEX,
+    l2: float = 0.0,
+) -> Setting:
+    """Logistic regression on a data set of two classes, with a nonconvex penalty.
+
+    Args:
+      num_workers: n.
+      seed: of the split.
+      data: a name or a file, see `problems.datasets.load`.
+      split: one of `SPLITS`; "shared" gives every worker all rows.
+      samples_per_gradient: rows of one gradient; None: full local gradients.
+      nonconvex: λ.
+      l2: λ₂.
+    """
+    for name, weight in (("nonconvex", nonconvex), ("l2", l2)):
+        if not 0 <= weight < np.inf:
+            raise ValueError(f"{name} must be finite and at least 0, got {weight}")
+    dataset = problems.datasets.load(data)
+    problem = problems.logistic_regression(
+        dataset.features,
+        dataset.labels,
+        split=_split(split, dataset, num_workers, seed),
+        nonconvex=nonconvex,
+        l2=l2,
+        samples_per_gradient=samples_per_gradient,
+    )
+    description = {
+        "name": dataset.name,
+        "rows": dataset.features.shape[0],
+        "features": dataset.features.shape[1],
+        "split": split,
+        "samples_per_gradient": samples_per_gradient,
+        "nonconvex": nonconvex,
+        "l2": l2,
+    }
+    smoothness = problem.constants["smoothness"]
+    steps = tuple(step / smoothness for step in STEPS_OVER_SMOOTHNESS)
+    return Setting(problem, description, ROWS, steps)
+
+
 def quadratic(*, dim: int = 1729, noise: float = 0.01) -> Setting:
     """The tridiagonal quadratic with one normal number of noise per gradient.
 
@@ -113,7 +173,7 @@ def horizon(kind: str, times: np.ndarray) -> float:
     """Simulated seconds of a comparison, to two digits, by the rule above.
 
     Args:
-      kind: "classifier" or "quadratic".
+      kind: "classifier", "logistic" or "quadratic".
       times: [n] seconds per gradient.
     """
     gradients = max(GRADIENTS[kind], GRADIENTS_EACH * len(times))

@@ -8,7 +8,7 @@ import pandas as pd
 
 from .sweep import Sweep
 
-TARGET_AT = 1 / 3  # of the horizon: the best method's loss there is the target
+TARGET_AT = 3  # the best method's loss at this part of the horizon is the target
 
 # Columns of a trace, and what the summary calls them where the target is reached.
 TO_TARGET = {
@@ -18,18 +18,17 @@ TO_TARGET = {
 }
 
 
-def default_target(sweeps: Mapping[str, Sweep], until: float) -> float:
+def default_target(sweeps: Mapping[str, Sweep]) -> float:
     """The least loss that a method has at a third of the horizon; NaN if all diverged.
 
     Of each method's best setting, averaged over seeds, at the last row until then.
     """
-    losses = [
-        sweep.best_columns["loss"].mean(axis=0)[
-            np.searchsorted(_times(sweep), until * TARGET_AT, side="right") - 1
-        ]
+    curves = [
+        sweep.best_columns["loss"].mean(axis=0)
         for sweep in sweeps.values()
         if not _all_diverged(sweep)
     ]
+    losses = (curve[(len(curve) - 1) // TARGET_AT] for curve in curves)
     return float(min(losses, default=np.nan))
 
 
@@ -71,10 +70,6 @@ def _row(name: str, sweep: Sweep, target, axes, metrics) -> dict[str, Any]:
         "runs": sweep.diverged.size,
         "at_edge": "" if failed else " ".join(sweep.at_edge),
     }
-
-
-def _times(sweep: Sweep) -> np.ndarray:
-    return sweep.best_columns["time"][0]
 
 
 def _all_diverged(sweep: Sweep) -> bool:

@@ -13,10 +13,11 @@ import pandas as pd
 
 from ..types import Method, Problem
 from .chunks import Chunks, Report
+from .equal_bits import run_to_bits
 from .prepare import Horizon
 from .progress_bar import progress_bar
 from .ray_cluster import execute_on_ray
-from .record import diverged
+from .record import Trace, diverged
 from .run import execute
 
 
@@ -106,6 +107,7 @@ def sweep(
     link=None,
     num_updates: int | None = None,
     until: float | None = None,
+    bits: float | None = None,
     record_every: int = 1,
     cluster: Literal["ray"] | None = None,
     checkpoint: str | os.PathLike | None = None,
@@ -127,8 +129,14 @@ def sweep(
       metric: the column whose last value is least at the best setting, or a function
         of the columns [*grid, seed, row] that gives such a score [*grid, seed].
       keep_params: keep every final point.
-      num_rows: rows of the traces when `until` is given: they share one time grid.
+      num_rows: rows of the traces when `until` or `bits` is given: they share one grid
+        of times, or of bits.
       num_workers, compute_time, link, num_updates, until, record_every: as in `run`.
+      bits: instead of `num_updates` and `until`: when to stop, in bits sent up by all
+        workers over their number. For methods that go in rounds. Rows are linear
+        between rounds; the final points are those of the round behind. Where the
+        length of messages varies, runs are repeated, longer, until all have sent
+        enough; who falls silent has NaN where it has not.
       cluster: "ray" spreads the runs over a Ray cluster on which this package is
         installed: the one of RAY_ADDRESS, or else the CPUs (or GPUs) of this machine.
       checkpoint, chunk: as in `run`, for all runs together, in this process; a chunk
@@ -148,6 +156,13 @@ def sweep(
             "checkpoint=, chunk= and progress= are for runs in this process: leave "
             "them out, or cluster='ray'"
         )
+    if bits is not None and not (num_updates is until is None and record_every == 1):
+        raise ValueError(
+            "bits= stands instead of num_updates=, until= and record_every=: leave it "
+            "out, or them"
+        )
+    if bits is not None and not 0 < bits < np.inf:
+        raise ValueError(f"bits must be positive and finite, got {bits}")
     grid = {name: np.atleast_1d(np.asarray(v)) for name, v in grid.items()}
     seeds = list(seeds)
     if not seeds or any(v.size == 0 for v in grid.values()):
@@ -160,20 +175,28 @@ def sweep(
         make_method(**{name: value.item() for name, value in setting.items()})
         for setting in settings
     ]
-    times = None if until is None else np.linspace(0.0, until, num_rows)
-    arguments = (
+    runs = (
         [method for method in methods for _ in seeds],
         problem,
         [jax.random.key(seed) for _ in methods for seed in seeds],
-        Horizon(num_updates, until, record_every, times),
     )
     same = {"num_workers": num_workers, "compute_time": compute_time, "link": link}
-    if cluster == "ray":
-        traces = execute_on_ray(*arguments, **same)
-    else:
-        with progress_bar(progress, methods[0].label) as report:
-            chunks = Chunks(chunk, checkpoint, report)
-            traces = execute(*arguments, **same, chunks=chunks)
+
+    def execute_to(horizon: Horizon, chunks: Chunks) -> list[Trace]:
+        if cluster == "ray":
+            return execute_on_ray(*runs, horizon, **same)
+        return execute(*runs, horizon, **same, chunks=chunks)
+
+    with progress_bar(progress, methods[0].label) as report:
+        chunks = Chunks(chunk, checkpoint, report)
+        if bits is None:
+            times = None if until is None else np.linspace(0.0, until, num_rows)
+            horizon = Horizon(num_updates, until, record_every, times)
+            traces = execute_to(horizon, chunks)
+        else:
+            traces = run_to_bits(
+                execute_to, chunks, methods[0], problem, num_workers, bits, num_rows
+            )
     shape = (*(len(v) for v in grid.values()), len(seeds))
     columns = {
         name: np.stack([t.columns[name] for t in traces]).reshape(*shape, -1)

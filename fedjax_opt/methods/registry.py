@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from ..compressors import rand_k, top_k
+from ..compressors.named import named
 from ..transforms.proximal import soft_threshold
 from ..types import Method
 from .accelerated_rennala_sgd import accelerated_rennala_sgd
@@ -512,7 +513,8 @@ def lookup(names: Iterable[str]) -> dict[str, Entry]:
 
     Args:
       names: of methods, with options behind colons where one differs from the
-        recipe's defaults: "rennala_sgd", "rennala_sgd:stop=true:batch_size=10".
+        recipe's defaults: "rennala_sgd", "rennala_sgd:stop=true:batch_size=10",
+        "ef21_gd:compressor=top_k(10)".
 
     Raises:
       ValueError: for an unknown name or option, a repeated one, or none at all.
@@ -537,7 +539,12 @@ def _entry(name: str, *options: str) -> Entry:
     for option, (keyword, _, value) in zip(options, pairs, strict=True):
         if not (keyword and value):
             raise ValueError(f"{name}: write {option!r} as option=value")
-    return METHODS[name].with_options({key: _value(text) for key, _, text in pairs})
+    return METHODS[name].with_options(
+        {
+            keyword: (named if keyword.endswith("compressor") else _value)(text)
+            for keyword, _, text in pairs
+        }
+    )
 
 
 def _value(text: str) -> bool | int | float | str | None:
