@@ -60,9 +60,20 @@ def reshuffled_order(num_components: int) -> Order:
 
 
 def made_for(method: Method, problem: Problem) -> Method:
-    """The method with the parts that `order` has made for the problem's components."""
+    """The method with the parts that `order` has made for the problem's components.
+
+    Raises:
+      ValueError: if the method has an order, and the workers have no components.
+    """
     if method.order is None:
         return method
+    if problem.local_components is None:
+        raise ValueError(
+            f"{method.label or 'the method'} needs workers whose losses are sums of "
+            "equally many components: a problem of rows (from_loss, logistic, "
+            "classifier), of which all workers hold equally many, as with split="
+            "fo.problems.split.contiguous(num_rows, num_workers, remainder='drop')"
+        )
 
     def made(part):
         if part is None:
