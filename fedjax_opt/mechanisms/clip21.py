@@ -4,10 +4,12 @@ from collections.abc import Callable
 from typing import Any
 
 from .. import checks
+from ..compressors.wrap import per_leaf
 from ..static import memoised
 from ..transforms import clip
-from ..types import Mechanism, Tree
+from ..types import Compressor, Mechanism, Tree, TreeCompressor
 from .bounded import tracking
+from .ef21 import ef21
 
 
 @memoised
@@ -79,6 +81,43 @@ def clipped_shift(threshold: Any, *, shift_step: Any) -> Mechanism:
     """
     checks.in_unit_interval(shift_step, "shift_step")
     return tracking(_clip(threshold), shift_step=shift_step, estimate_step=1.0)
+
+
+@memoised
+def press_clip21(
+    compressor: Compressor | TreeCompressor, *, threshold: Any
+) -> Mechanism:
+    """Clip21 with compressed messages.
+
+        cᵢ = C(clip(∇fᵢ(x) − gᵢ)),   gᵢ ← gᵢ + cᵢ,   g ← g + (1/n) Σᵢ cᵢ
+        clip(u) = min(1, τ/|u|) u over all leaves
+
+    The estimate is the new g. It starts at gᵢ = 0, or at the first gradients where
+    they are given. C = identity is `clip21`, τ = ∞ is `ef21`. Experimental: the paper
+    names this method, but its constants are not recorded here.
+
+    Args:
+      compressor: C, contractive; applied to each leaf, or to the tree if it is on
+        trees.
+      threshold: τ > 0, in units of the gradient; may be traced; inf never clips.
+
+    Returns:
+      A Mechanism. Worker state: gᵢ, like params. Server state: g, like params.
+      Message cost: compressor.bits per worker and round.
+
+    Raises:
+      ValueError: if the compressor certifies no α, or threshold is out of range.
+
+    Reference: Khirirat, Gorbunov, Horváth, Islamov, Karray, Richtárik (2023).
+      arXiv:2305.18929.
+    """
+    c = checks.contractive(per_leaf(compressor), user="press_clip21")
+    clipped = _clip(threshold)
+
+    def encode(keys, missed):
+        return c.encode(keys, clipped(missed))
+
+    return ef21(c._replace(encode=encode))
 
 
 def _clip(threshold) -> Callable[[Tree], Tree]:

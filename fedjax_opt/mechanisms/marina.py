@@ -111,20 +111,14 @@ def _marina(c: TreeCompressor, probability) -> Mechanism:
 def _of_subset(c: TreeCompressor, count) -> TreeCompressor:
     """(n/r) C(x) on the r workers of a subset, 0 on the others."""
 
-    def takes_part(keys):
-        if isinstance(count, int) and count > keys.num_workers:
-            raise ValueError(
-                f"pp_marina(count={count}) cannot draw from {keys.num_workers} "
-                f"workers; make count at most {keys.num_workers}"
-            )
-        return uniform_subset(keys, count)
-
     def decode(keys, message, like):
         decoded = c.decode(keys, message, like)
         scaled = tree.scale(keys.num_workers / count, decoded)
-        return tree.select(takes_part(keys), scaled, tree.zeros_like(decoded))
+        return tree.select(
+            uniform_subset(keys, count), scaled, tree.zeros_like(decoded)
+        )
 
     def bits(keys, message, like):
-        return either(takes_part(keys), c.bits(keys, message, like), NOTHING)
+        return either(uniform_subset(keys, count), c.bits(keys, message, like), NOTHING)
 
     return c._replace(decode=decode, bits=bits, add=None)

@@ -125,6 +125,22 @@ def cyclic_participation(count: int) -> Participation:
     return participation
 
 
+@memoised
+def after_first_round(participation: Participation) -> Participation:
+    """Everybody comes in the first round, and those of a rule in all others.
+
+    For workers whose memory begins at their own first gradient.
+
+    Args:
+      participation: the rule.
+    """
+
+    def everybody_first(key, num_workers, round):
+        return participation(key, num_workers, round) | (round == 0)
+
+    return everybody_first
+
+
 def who_comes(
     participation: Participation | None, key, num_workers: int, round
 ) -> Array:

@@ -1,0 +1,61 @@
+"""DASHA-PP-PAGE. arXiv:2205.15580."""
+
+import optax
+from jax.tree_util import Partial
+
+from .. import estimators, events
+from ..mechanisms.coins import common
+from ..mechanisms.dasha import dasha
+from ..simulate import after_first_round, independent_participation
+from ..static import bind
+from ..types import Compressor, Method, TreeCompressor
+
+
+def dasha_pp_page(
+    *,
+    step_size,
+    compressor: Compressor | TreeCompressor,
+    probability,
+    refresh_probability,
+    momentum=None,
+    tracking_step=None,
+) -> Method:
+    """DASHA-PAGE with partial participation.
+
+        kᵢ = ∇fᵢ(x^k) − ∇fᵢ(x^{k−1}) − b (hᵢ − ∇fᵢ(x^{k−1}))    with probability q, else
+        kᵢ = ∇fᵢ(x^k; ξᵢ) − ∇fᵢ(x^{k−1}; ξᵢ),                   hᵢ⁺ = hᵢ + kᵢ/p
+        mᵢ = Qᵢ(hᵢ⁺ − hᵢ − a (gᵢ − hᵢ)),   gᵢ ← gᵢ + mᵢ     for participants,
+        g ← g + (1/n) Σᵢ mᵢ,   x^{k+1} = x^k − γg
+
+    For heterogeneous data, in synchronous rounds of two gradients each, from gᵢ⁰ = hᵢ⁰
+    = ∇fᵢ(x⁰). Who comes, and what is known of γ, as in `dasha_pp`. 3n + 1 vectors are
+    kept besides two models. p = 1 is `dasha_page`.
+
+    Args:
+      step_size: γ.
+      compressor: unbiased.
+      probability: p.
+      refresh_probability: q, of the coin that everybody sees alike.
+      momentum: β = 1 − b; b = p/(2 − p) by default.
+      tracking_step: a; 1/(2ω + 1) by default.
+
+    Reference: Tyurin, Richtárik (2022). arXiv:2205.15580.
+    """
+    return Method(
+        schedule=events.synchronous(),
+        estimator=Partial(estimators.partial_page, probability, momentum),
+        mechanism=Partial(bind(_dasha, compressor), tracking_step),
+        optimizer=Partial(optax.sgd, step_size),
+        refresh=Partial(common, refresh_probability),
+        participation=Partial(_participation, probability),
+        first_gradients=True,
+        label="dasha_pp_page",
+    )
+
+
+def _dasha(compressor, tracking_step):
+    return dasha(compressor, tracking_step=tracking_step)
+
+
+def _participation(probability):
+    return after_first_round(independent_participation(probability))

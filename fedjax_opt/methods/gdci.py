@@ -1,0 +1,33 @@
+"""GDCI, gradient descent with compressed iterates. arXiv:2206.10452."""
+
+from jax.tree_util import Partial
+
+from .. import estimators, events, mechanisms, transforms
+from ..static import constant
+from ..types import Compressor, Method, TreeCompressor
+
+
+def gdci(*, step_size, compressor: Compressor | TreeCompressor, mixing) -> Method:
+    """Every worker compresses the point that its own gradient leads to.
+
+        x^{k+1} = (1−η) x^k + (η/n) Σᵢ Qᵢ(x^k − γ∇fᵢ(x^k))
+
+    For heterogeneous data, in synchronous rounds. It ends in a neighbourhood of the
+    optimum, whose size falls with η; η = 1 needs Q that lose little. No vector is kept
+    besides the model. The theorem's step sizes are not recorded here: tune γ and η.
+
+    Args:
+      step_size: γ.
+      compressor: unbiased.
+      mixing: η.
+
+    Reference: Shulgin, Richtárik (2022). arXiv:2206.10452.
+    """
+    return Method(
+        schedule=events.synchronous(),
+        estimator=Partial(estimators.local_step, step_size),
+        mechanism=Partial(constant(mechanisms.dcgd(compressor))),
+        optimizer=Partial(transforms.towards, mixing),
+        full_gradients=True,
+        label="gdci",
+    )
