@@ -1,96 +1,90 @@
-"""Loss against bits: methods with compressed messages on LIBSVM data, one picture.
+"""Loss and gradients against bits: methods with compressed messages, real data.
 
-    python docs/messages.py FOLDER docs/messages.png phishing mushrooms
+    python docs/messages.py FOLDER docs/messages.png
 
-Logistic regression with the nonconvex penalty λ = 0.1, n = 20 workers that hold rows
-of few labels each, full local gradients. All methods may send as many bits, their step
-sizes are tuned over the same grid, 2^-8, ..., 2^7 times 1/L.
+FOLDER holds the LIBSVM files. Logistic regression with the nonconvex penalty λ = 0.1,
+n = 20 workers that hold rows of few labels each, full local gradients. Every worker may
+send as many bits as `ROUNDS` rounds of gradient descent take; step sizes are tuned over
+2^-8, ..., 2^7 times 1/L, by the loss at the end. One panel alone is, in float32,
+
+    fedjax-opt compare --problem logistic --data FOLDER/phishing.svm.gz \
+        --workers 20 --times equal --seeds 1 --bits 43520
 """
 
-import functools
-import pathlib
 import sys
 
 import jax
 import matplotlib.pyplot as plt
-import numpy as np
 
 import fedjax_opt as fo
-from fedjax_opt import compressors, methods, problems
+from fedjax_opt.experiment import plot, setting
+from fedjax_opt.methods.registry import lookup
 
-N, ROUNDS, PENALTY = 20, 40, 0.1  # rounds of gradient descent: the budget of bits
-STEPS = 2.0 ** np.arange(-8, 8)
-
-
-def recipes(k: int, d: int) -> dict:
-    """What is compared: recipe and options; one number in d/k is sent."""
-    top, rand = compressors.top_k(k), compressors.rand_k(k)
-    return {
-        "GD": (methods.dcgd_gd, {"compressor": compressors.identity()}),
-        "DCGD, Rand-K": (methods.dcgd_gd, {"compressor": rand}),
-        "EF14, Top-K": (methods.ef14_gd, {"compressor": top}),
-        "EF21, Top-K": (methods.ef21_gd, {"compressor": top}),
-        "EF-BV, Top-K": (methods.ef_bv_gd, {"compressor": top}),
-        "DIANA, Rand-K": (methods.diana_gd, {"compressor": rand}),
-        "MARINA, Rand-K": (
-            methods.marina_gd,
-            {"compressor": rand, "probability": k / d},
-        ),
-        "DASHA, Rand-K": (methods.dasha_gd, {"compressor": rand}),
-    }
+N, ROUNDS = 20, 20
+FILES = ("phishing", "mushrooms", "a9a", "w8a")
+LABELS = {
+    "dcgd_gd:compressor=identity": "GD",
+    "dcgd_gd": "DCGD, Rand-K",
+    "ef14_gd": "EF14, Top-K",
+    "ef21_gd": "EF21, Top-K",
+    "ef_bv_gd": "EF-BV, Top-K",
+    "diana_gd": "DIANA, Rand-K",
+    "marina_gd": "MARINA, Rand-K",
+    "dasha_gd": "DASHA, Rand-K",
+}
 
 
-def curve(problem, recipe, options, d: int):
-    """Bits per worker and squared gradient norm of the best step size."""
-    budget = ROUNDS * 32 * d
-    short = fo.run(
-        recipe(step_size=0.0, **options),
-        problem,
+def compared(data: str):
+    """The comparison on one data set, and its number of features."""
+    made = setting.logistic(num_workers=N, seed=0, data=data)
+    d = made.description["features"]
+    found = fo.experiment.compare(
+        made.problem,
+        methods=lookup(LABELS),
         num_workers=N,
-        key=jax.random.key(0),
-        num_updates=200,
-        record_every=200,
-    )
-    per_round = short.columns["bits_up"][-1] / N / 200
-    updates = max(int(budget / per_round), ROUNDS)
-    found = fo.sweep(
-        functools.partial(recipe, **options),
-        problem,
-        grid={"step_size": STEPS / problem.constants["smoothness"]},
+        bits=ROUNDS * 64 * d,
         seeds=[0],
-        num_workers=N,
-        num_updates=updates,
-        record_every=max(updates // 60, 1),
-        metric="grad_norm_sq",
+        step_sizes=made.step_sizes,
     )
-    columns = found.best_columns
-    return columns["bits_up"][0] / N, columns["grad_norm_sq"][0]
+    return found, d
 
 
-def main(folder: str, picture: str, *names: str) -> None:
-    """Draws one panel per data set and prints where every method ends."""
-    figure, axes = plt.subplots(
-        1, len(names), figsize=(5 * len(names), 4.4), layout="constrained"
-    )
-    for ax, name in zip(np.atleast_1d(axes), names, strict=True):
-        data = problems.datasets.load(pathlib.Path(folder) / f"{name}.svm.gz")
-        split = problems.split.by_label(data.labels, N)
-        problem = problems.logistic_regression(
-            data.features, data.labels, N, split=split, nonconvex=PENALTY
-        )
-        d = data.features.shape[1]
-        k = max(1, d // 20)
-        for label, (recipe, options) in recipes(k, d).items():
-            bits, norms = curve(problem, recipe, options, d)
-            ax.semilogy(bits, norms, label=label)
-            print(f"{name:10} {label:16} {norms[-1]:.2e}", flush=True)
-        ax.set(title=f"{name}, d = {d}, K = {k}", xlabel="bits per worker")
-        ax.set_xlim(0, ROUNDS * 32 * d)
+def draw(axes, curves) -> None:
+    """Loss above the least of all, and squared gradient norms, against bits."""
+    least = min(columns["loss"].min() for columns in curves.values())
+    for i, (name, columns) in enumerate(curves.items()):
+        bits, loss = columns["bits_up"][0] / N, columns["loss"][0] - least
+        dashed = {"color": plot.PALETTE[i % 7], "linestyle": plot.DASHES[i // 7]}
+        above = loss > 1e-13
+        axes[0].semilogy(bits[above], loss[above], label=LABELS[name], **dashed)
+        axes[1].semilogy(bits, columns["grad_norm_sq"][0], **dashed)
+    axes[1].set_xlabel("bits per worker")
+    for ax in axes:
         ax.grid(alpha=0.3)
-    np.atleast_1d(axes)[0].set_ylabel("squared gradient norm")
-    np.atleast_1d(axes)[-1].legend(fontsize=8)
-    figure.savefig(picture, dpi=120)
+
+
+def main(folder: str, picture: str) -> None:
+    """Draws one column per data set and prints where every method ends."""
+    names = [*FILES, "breast_cancer"]
+    figure, axes = plt.subplots(
+        2, len(names), figsize=(4 * len(names), 7), layout="constrained"
+    )
+    for column, name in zip(axes.T, names, strict=True):
+        found, d = compared(f"{folder}/{name}.svm.gz" if name in FILES else name)
+        curves = found.curves()
+        draw(column, curves)
+        column[0].set_title(f"{name}, d = {d}, K = {max(1, round(0.05 * d))}")
+        for row in found.summary.itertuples():
+            norm = curves[row.method]["grad_norm_sq"][0, -1]
+            print(f"{name:14} {LABELS[row.method]:15} {row.final_loss:.10f} {norm:.1e}")
+        sys.stdout.flush()
+    axes[0, 0].set_ylabel("loss − least loss seen")
+    axes[1, 0].set_ylabel("squared gradient norm")
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=len(LABELS))
+    figure.savefig(picture, dpi=100)
 
 
 if __name__ == "__main__":
+    jax.config.update("jax_enable_x64", True)
     main(*sys.argv[1:])

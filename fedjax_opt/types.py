@@ -121,7 +121,8 @@ class Mechanism(NamedTuple):
       init: (params, first_grad=None) -> Roles. Methods that may begin at the first
         gradients are given them: the worker's state is built from that worker's own,
         the server's from their mean (the adapter calls `init` once for each).
-      worker: (keys, grad, worker_state) -> (message, worker_state), for one worker.
+      worker: (keys, grad, worker_state) -> (message, worker_state), for one worker; it
+        is also given `announced=` where there is something.
       decode: (keys, message, like) -> tree like the parameters; the keys are those of
         `worker`, but without the private one.
       server: (keys, aggregate, mask, server_state) -> (estimate, server_state),
@@ -129,6 +130,10 @@ class Mechanism(NamedTuple):
       bits: (keys, message, like) -> Bits, as in `Compressor`.
       add: (onto, messages, weights) -> onto + Σ weights · decode(messages), as in
         `Compressor`; None where every message must be decoded.
+      announce: (server_state) -> tree, what workers know of the server's state before a
+        round; None where they need the point alone.
+      bits_down: (keys, server_state, like) -> Bits of what the server sends to all after
+        the round that led to this state, counted once; None where that is the model.
     """
 
     init: Callable[..., Roles]
@@ -137,6 +142,8 @@ class Mechanism(NamedTuple):
     server: Callable[..., Any]
     bits: Callable[..., Bits]
     add: Callable[..., Tree] | None = None
+    announce: Callable[..., Tree] | None = None
+    bits_down: Callable[..., Bits] | None = None
 
 
 class Aggregator(NamedTuple):
@@ -188,10 +195,12 @@ class Estimator(optax.GradientTransformationExtraArgs):
     """An optax transformation of raw gradients that says what it must be given.
 
     `points` is the number of gradients on one sample that it uses: with two, its
-    `update` takes the gradient at the previous point as `previous_grads=`.
+    `update` takes the gradient at the previous point as `previous_grads=`. `reference`
+    says whether that point is a reference, see `ReferenceEstimator`.
     """
 
     points: ClassVar[int] = 1
+    reference: ClassVar[bool] = False
 
 
 class TwoPointEstimator(Estimator):
@@ -202,6 +211,19 @@ class TwoPointEstimator(Estimator):
     """
 
     points: ClassVar[int] = 2
+
+
+class ReferenceEstimator(TwoPointEstimator):
+    """An estimator whose second point is a reference w, kept until a coin falls.
+
+    For methods with a mechanism and a `refresh`, whose coin it is. `previous_grads=` is
+    the gradient at w, on the sample of the current one. Where `full=` is True,
+    `full_grads=` is the full local gradient at the current point, and w moves there
+    after the update; elsewhere it is not to be read. The first update is a full one,
+    with w = x⁰.
+    """
+
+    reference: ClassVar[bool] = True
 
 
 class Accumulator(NamedTuple):
@@ -369,6 +391,10 @@ class Problem(NamedTuple):
       num_components: m where f = (1/m) Σⱼ fⱼ and every worker can evaluate every ∇fⱼ;
         None for other problems.
       component: (data, j) -> the sample with which `grad` gives ∇fⱼ; None likewise.
+      local_components: m where fᵢ = (1/m) Σⱼ fᵢⱼ for every worker i, with the same m;
+        None for other problems.
+      local_component: (data, worker, j) -> the sample with which `grad` gives ∇fᵢⱼ;
+        None likewise.
     """
 
     data: Tree
@@ -381,6 +407,8 @@ class Problem(NamedTuple):
     constants: Mapping[str, Any]
     num_components: int | None = None
     component: Callable[..., Any] | None = None
+    local_components: int | None = None
+    local_component: Callable[..., Any] | None = None
 
 
 @jax.tree_util.register_dataclass
@@ -402,10 +430,15 @@ class Method:
         v at v modulo its length. None where a job has one version.
       full_gradients: workers compute their full local gradients, without noise.
       components: gradients are those of the components that the schedule names.
-      refresh: () -> (keys) -> bool, the coin of a worker in a round: does it take its
-        full local gradient, or one on a sample? As PAGE does; the first round is full,
-        and the estimator is told (`full=`). None where all gradients are of one kind.
-        For methods with a mechanism.
+      refresh: () -> (keys, round) -> bool, the coin of a worker: does it take its full
+        local gradient in this round, or one on a sample? As PAGE does; the first round
+        is full, and the estimator is told (`full=`). None where all gradients are of
+        one kind. For methods with a mechanism.
+      order: (m) -> (key, worker, epoch) -> [m], of `fo.simulate`: of which of its m
+        components a worker takes the gradient in each of the m rounds of an epoch,
+        whatever the problem draws. The estimator is told (`component=`); it and the
+        mechanism are then made for m as well: (m) -> Estimator, (m) -> Mechanism. None
+        where samples are drawn. Likewise.
       participation: () -> who takes part in a round, of `fo.simulate`; None for all.
         Likewise.
       aggregator: () -> what the server makes of the messages; None for the mean.
@@ -419,14 +452,15 @@ class Method:
 
     schedule: Schedule
     optimizer: Callable[[], optax.GradientTransformation]
-    estimator: Callable[[], Estimator]
-    mechanism: Callable[[], Mechanism] | None = None
+    estimator: Callable[..., Estimator]
+    mechanism: Callable[..., Mechanism] | None = None
     accumulator: Callable[[], Accumulator] | None = None
     eval_params: Callable[..., Tree] | None = None
     read: Callable[..., Tree] | None = None
     full_gradients: bool = dataclasses.field(default=False, metadata={"static": True})
     components: bool = dataclasses.field(default=False, metadata={"static": True})
     refresh: Callable[[], Callable[..., Array]] | None = None
+    order: Callable[..., Callable[..., Array]] | None = None
     participation: Callable[[], Callable[..., Array]] | None = None
     aggregator: Callable[[], Aggregator] | None = None
     downlink: Callable[[], Mechanism] | None = None

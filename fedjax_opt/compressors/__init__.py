@@ -22,6 +22,7 @@ from .identity import identity as identity
 from .mix import mix as mix
 from .natural import natural as natural
 from .natural_dithering import natural_dithering as natural_dithering
+from .one_byte import one_byte as one_byte
 from .perm_k import group_perm_k as group_perm_k
 from .perm_k import perm_k as perm_k
 from .rand_k import rand_k as rand_k

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from .. import checks
-from ..keys import for_leaf, public
+from ..keys import SERVER, for_leaf, in_round, public
 from ..static import memoised
 from ..tree import add_scaled, leaf_names, leaf_sizes, scale
 from ..types import Bits, Certificate, Compressor, Joint, TreeCompressor
@@ -186,6 +186,16 @@ def whole_tree(compressor: Compressor) -> TreeCompressor:
         compressor.add and functools.partial(add, compressor.add),
         compressor.joint and functools.partial(joint, compressor.joint),
     )
+
+
+def blank_message(compressor: TreeCompressor, like: Any) -> Any:
+    """Zeros of the shapes of a message, for states that will hold one."""
+
+    def encode(key):
+        return compressor.encode(in_round(key, SERVER, 1), like)
+
+    shapes = jax.eval_shape(encode, jax.random.key(0))
+    return jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
 
 
 def add_decoded(compressor: TreeCompressor, keys, onto, message, weight: Any = 1):

@@ -1,14 +1,31 @@
 """From raw stochastic gradients to an estimate of the gradient."""
 
+from .gluon_mvr import GluonMVR3State as GluonMVR3State
+from .gluon_mvr import gluon_mvr2 as gluon_mvr2
+from .gluon_mvr import gluon_mvr3 as gluon_mvr3
 from .inexact_mvr import InexactMVRState as InexactMVRState
 from .inexact_mvr import inexact_mvr as inexact_mvr
+from .l_svrg import LSVRGState as LSVRGState
+from .l_svrg import l_svrg as l_svrg
 from .latest import LatestState as LatestState
 from .latest import latest as latest
+from .local_step import local_step as local_step
+from .mars import MARSState as MARSState
+from .mars import gamma_mvr as gamma_mvr
+from .mars import mars as mars
 from .mvr import MVRState as MVRState
 from .mvr import mvr as mvr
+from .of_component import OfComponent as OfComponent
+from .of_component import of_component as of_component
 from .page import PAGEState as PAGEState
 from .page import page as page
+from .partial import partial_mvr as partial_mvr
+from .partial import partial_page as partial_page
 from .ringleader import RingleaderState as RingleaderState
 from .ringleader import ringleader as ringleader
+from .saga import SAGAState as SAGAState
+from .saga import saga as saga
 from .sgd import sgd as sgd
 from .sgdm import sgdm as sgdm
+from .storm import STORMState as STORMState
+from .storm import storm as storm

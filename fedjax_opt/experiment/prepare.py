@@ -3,11 +3,13 @@
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
 from ..simulate import cost
 from ..simulate.layout import over
+from ..simulate.order import made_for
 from ..simulate.trace import check_key, check_outermost, check_workers
 from ..timing import fixed, with_link
 from ..types import Method, Problem
@@ -40,20 +42,28 @@ def prepare(methods, problem, keys, horizon, num_workers, compute_time, link):
     compute_time = _check(
         methods, problem, keys, horizon, num_workers, compute_time, link
     )
-    make_mechanism = methods[0].mechanism
-    mechanism = None if make_mechanism is None else make_mechanism()
-    method, point = methods[0], problem.init
-    up, up_varies = cost.message_bits(mechanism, point, num_workers)
-    down, counted = cost.dense_bits(point), []
+    method, point = made_for(methods[0], problem), problem.init
+    mechanism = None if method.mechanism is None else method.mechanism()
+    up, up_varies = message_bits(method, point, num_workers)
+    down, counted = cost.broadcast_bits(mechanism, point, num_workers), []
     if up_varies or method.participation is not None:
         counted.append("bits_up")
     if method.downlink is not None:
         down, _ = cost.message_bits(method.downlink(), point, 1)
+    if method.downlink is not None or (mechanism and mechanism.bits_down):
         counted.append("bits_down")
     bits = {"bits_up": up, "bits_down": down}
     if link is not None:
         compute_time = with_link(compute_time, link, **bits)
     return compute_time, mechanism, bits, counted
+
+
+def message_bits(method: Method, point, num_workers: int) -> tuple[int, bool]:
+    """`cost.message_bits` of a method, made for its problem."""
+    if method.mechanism is None:
+        return cost.message_bits(None, point, num_workers)
+    estimate = _estimate(method, point)
+    return cost.message_bits(method.mechanism(), point, num_workers, estimate)
 
 
 def check_mesh(method: Method, mesh: Mesh, num_workers: int) -> None:
@@ -88,7 +98,7 @@ def _check(methods, problem, keys, horizon, num_workers, compute_time, link):
         raise ValueError(f"record_every must be at least 1, got {horizon.record_every}")
     for key in keys:
         check_key(key)
-    _check_parts(methods[0])
+    _check_parts(made_for(methods[0], problem))
     _check_components(methods[0], problem)
     alive = np.isfinite(compute_time.lower_bound)
     for method in methods:
@@ -123,6 +133,7 @@ def _check_parts(method: Method) -> None:
     given = [name for name, part in of_events.items() if part is not None]
     of_rounds = {
         "refresh": method.refresh,
+        "order": method.order,
         "participation": method.participation,
         "aggregator": method.aggregator,
         "downlink": method.downlink,
@@ -140,11 +151,45 @@ def _check_parts(method: Method) -> None:
             f"{name} has a mechanism, which goes in rounds and takes no "
             f"{' or '.join(given)}: leave one out"
         )
+    if method.downlink is not None and method.mechanism().bits_down is not None:
+        raise ValueError(
+            f"{name} has a mechanism whose server sends more, or other things, than the "
+            "model, so it takes no downlink: leave it out"
+        )
+    if method.estimator().reference:
+        _check_reference(method, name)
     if method.accumulator is not None and method.estimator().points > 1:
         raise ValueError(
             f"{name} has an accumulator, which takes single gradients, and an "
             "estimator that needs pairs: leave one out"
         )
+
+
+def _check_reference(method: Method, name: str) -> None:
+    """Refuses a reference point that would not be the one of the estimator."""
+    if method.mechanism is None or method.refresh is None:
+        raise ValueError(
+            f"{name} has an estimator with a reference point, which moves in rounds by "
+            "a coin: give it mechanism= and refresh="
+        )
+    if method.participation is not None:
+        raise ValueError(
+            f"{name} has an estimator with a reference point, which moves whether a "
+            "worker comes or not: leave participation out"
+        )
+
+
+def _estimate(method: Method, point):
+    """What a worker's estimator hands to the mechanism, as shapes."""
+    if method.order is None:
+        return point
+    estimator = method.estimator()
+
+    def estimate(point):
+        state = estimator.init(point)
+        return estimator.update(point, state, point, component=jnp.int32(0))[0]
+
+    return jax.eval_shape(estimate, point)
 
 
 def _check_components(method: Method, problem: Problem) -> None:

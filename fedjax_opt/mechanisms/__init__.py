@@ -1,20 +1,32 @@
 """Who sends what: message rules of workers and server, as values of `Mechanism`."""
 
+from .adacgd import adacgd_map as adacgd_map
 from .clip21 import clip21 as clip21
 from .clip21 import clipped_shift as clipped_shift
+from .clip21 import press_clip21 as press_clip21
+from .cofig import cofig as cofig
 from .coins import common_coin as common_coin
 from .coins import own_coin as own_coin
 from .dasha import dasha as dasha
+from .dasha_sync import dasha_sync as dasha_sync
 from .dcgd import dcgd as dcgd
 from .diana import diana as diana
+from .diana_rr import DianaRRMessage as DianaRRMessage
+from .diana_rr import diana_rr as diana_rr
+from .ec_diana import ec_diana as ec_diana
 from .ef14 import ef14 as ef14
 from .ef21 import ef21 as ef21
+from .ef21_bc import ef21_bc as ef21_bc
 from .ef21_plus import ef21_plus as ef21_plus
 from .ef21_weighted import ef21_weighted as ef21_weighted
 from .ef_bv import ef_bv as ef_bv
+from .fixed_shift import fixed_shift as fixed_shift
+from .frecon import frecon as frecon
 from .marina import marina as marina
 from .marina import pp_marina as pp_marina
+from .masha import masha as masha
 from .norm_ec import norm_ec as norm_ec
+from .power_sgd import power_sgd as power_sgd
 from .rand_diana import rand_diana as rand_diana
 from .three_point import cbag_map as cbag_map
 from .three_point import clag_map as clag_map

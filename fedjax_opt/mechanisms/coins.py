@@ -1,10 +1,9 @@
 """Coins that need no message: worker and server flip them alike."""
 
-import functools
-
 import jax
 import jax.numpy as jnp
 
+from .. import checks
 from ..keys import Keys, for_leaf, of_worker, required
 from ..types import Array, Bits
 
@@ -23,7 +22,16 @@ def own_coin(keys: Keys, probability) -> Array:
 
 
 def uniform_subset(keys: Keys, size) -> Array:
-    """Is this worker one of `size` workers, drawn uniformly and alike by everybody?"""
+    """Is this worker one of `size` workers, drawn uniformly and alike by everybody?
+
+    Raises:
+      ValueError: if size is a Python number above the number of workers.
+    """
+    if isinstance(size, int) and size > keys.num_workers:
+        raise ValueError(
+            f"cannot draw {size} of {keys.num_workers} workers; make count at most "
+            f"{keys.num_workers}"
+        )
     key = required(for_leaf(keys, _COIN - 1).shared)
     return jax.random.permutation(key, keys.num_workers)[keys.worker] < size
 
@@ -40,5 +48,23 @@ def either(condition, bits: Bits, otherwise: Bits) -> Bits:
 
 
 def common(probability):
-    """The coin of `common_coin`, as a function of the keys: for `Method.refresh`."""
-    return functools.partial(common_coin, probability=probability)
+    """The coin of `common_coin`, for `Method.refresh`."""
+
+    def coin(keys, round):
+        return common_coin(keys, probability)
+
+    return coin
+
+
+def every(period):
+    """True in the rounds 0, `period`, 2 `period`, ...: for `Method.refresh`.
+
+    Raises:
+      ValueError: if period is a Python number that is not 1, 2, ...
+    """
+    checks.counts("every", period=period)
+
+    def coin(keys, round):
+        return round % period == 0
+
+    return coin

@@ -12,6 +12,7 @@ from ..compressors.named import named
 from ..transforms.proximal import soft_threshold
 from ..types import Method
 from .accelerated_rennala_sgd import accelerated_rennala_sgd
+from .adacgd_gd import adacgd_gd
 from .asgd import asgd
 from .asgrad import asgrad
 from .ata import ata
@@ -19,16 +20,25 @@ from .clag_gd import clag_gd
 from .clip21_gd import clip21_gd
 from .clip21_sgd2m import clip21_sgd2m
 from .clipped_gd import clipped_gd
+from .cofig_gd import cofig_gd
 from .dasha_gd import dasha_gd
 from .dasha_mvr import dasha_mvr
 from .dasha_page import dasha_page
+from .dasha_pp import dasha_pp
+from .dasha_pp_mvr import dasha_pp_mvr
+from .dasha_pp_page import dasha_pp_page
+from .dasha_sync_mvr import dasha_sync_mvr
 from .dcgd_gd import dcgd_gd
 from .delay_adaptive_asgd import delay_adaptive_asgd
 from .delay_adaptive_lmo import delay_adaptive_lmo
 from .delayed_sgd import delayed_sgd
 from .diana_gd import diana_gd
+from .diana_rr import diana_rr
 from .dprox_clipped_shift import dprox_clipped_shift
+from .ec_diana import ec_diana
+from .ec_lsvrg_diana import ec_lsvrg_diana
 from .ef14_gd import ef14_gd
+from .ef21_bc import ef21_bc
 from .ef21_gd import ef21_gd
 from .ef21_hb import ef21_hb
 from .ef21_muon import ef21_muon
@@ -38,16 +48,21 @@ from .ef21_pp import ef21_pp
 from .ef21_prox import ef21_prox
 from .ef21_sgdm import ef21_sgdm
 from .ef_bv_gd import ef_bv_gd
+from .frecon_gd import frecon_gd
 from .freya_page import freya_page
 from .freya_sgd import freya_sgd
+from .gdci import gdci
 from .gta import gta
 from .hero_gd import hero_gd
 from .hero_sgd import hero_sgd
 from .hogwild import hogwild
 from .ia2sgd import ia2sgd
+from .l_svrg import l_svrg
 from .lag_gd import lag_gd
 from .malenia_sgd import malenia_sgd
 from .marina_gd import marina_gd
+from .masha1 import masha1
+from .masha2 import masha2
 from .mcm import mcm
 from .mindflayer_sgd import mindflayer_sgd
 from .minibatch_sgd import minibatch_sgd
@@ -56,8 +71,12 @@ from .norm_ec_gd import norm_ec_gd
 from .norm_ef21_gd import norm_ef21_gd
 from .norm_ef21_sgdm import norm_ef21_sgdm
 from .ofta import ofta
+from .one_byte_sgd import one_byte_sgd
 from .picky_sgd import picky_sgd
+from .power_sgd import power_sgd
 from .pp_marina import pp_marina
+from .press_clip21_gd import press_clip21_gd
+from .q_rr import q_rr
 from .rand_diana_gd import rand_diana_gd
 from .rennala_lmo import rennala_lmo
 from .rennala_mvr import rennala_mvr
@@ -66,10 +85,14 @@ from .rescaled_asgd import rescaled_asgd
 from .ringleader_asgd import ringleader_asgd
 from .ringmaster_asgd import ringmaster_asgd
 from .ringmaster_lmo import ringmaster_lmo
+from .saga import saga
+from .sarah import sarah
 from .soviet_gd import soviet_gd
 from .soviet_page import soviet_page
 from .uta import uta
 from .vecna_sgd import vecna_sgd
+from .vr_diana import vr_diana
+from .vr_gdci import vr_gdci
 from .vr_marina import vr_marina
 
 Axes = dict[str, list]
@@ -318,12 +341,36 @@ METHODS: Mapping[str, Entry] = MappingProxyType(
             "compressed",
             options={"compressor": rand_k(fraction=0.05)},
         ),
+        "one_byte_sgd": Entry(
+            one_byte_sgd,
+            "One byte per gradient, slopes up to 1",
+            "2306.10015",
+            "compressed",
+            options={"clip": 1.0},
+        ),
         "ef14_gd": Entry(
             ef14_gd,
             "EF14, full gradients, Top-5 %",
             "1809.07599",
             "compressed",
             options={"compressor": top_k(fraction=0.05)},
+        ),
+        "ec_diana": Entry(
+            ec_diana,
+            "EC-SGD-DIANA, full gradients, Top-5 % and Rand-5 %",
+            "2010.12292",
+            "compressed",
+            options={
+                "compressor": top_k(fraction=0.05),
+                "shift_compressor": rand_k(fraction=0.05),
+            },
+        ),
+        "power_sgd": Entry(
+            power_sgd,
+            "PowerSGD, rank 2",
+            "1905.13727",
+            "compressed",
+            options={"rank": 2},
         ),
         "ef_bv_gd": Entry(
             ef_bv_gd,
@@ -367,6 +414,16 @@ METHODS: Mapping[str, Entry] = MappingProxyType(
             "compressed",
             options={"compressor": top_k(fraction=0.05), "probability": 0.1},
         ),
+        "ef21_bc": Entry(
+            ef21_bc,
+            "EF21-BC, Top-5 % up, Top-20 % down",
+            "2110.03294",
+            "compressed",
+            options={
+                "compressor": top_k(fraction=0.05),
+                "server_compressor": top_k(fraction=0.2),
+            },
+        ),
         "ef21_p_diana": Entry(
             ef21_p_diana,
             "EF21-P + DIANA, Rand-5 % up, Top-5 % down",
@@ -386,6 +443,28 @@ METHODS: Mapping[str, Entry] = MappingProxyType(
                 "compressor": rand_k(fraction=0.05),
                 "model_compressor": rand_k(fraction=0.05),
                 "memory_step": 0.05,
+            },
+        ),
+        "masha1": Entry(
+            masha1,
+            "MASHA1, Rand-50 % both ways",
+            "2110.03313",
+            "compressed",
+            options={
+                "compressor": rand_k(fraction=0.5),
+                "server_compressor": rand_k(fraction=0.5),
+                "momentum": 0.5,
+            },
+        ),
+        "masha2": Entry(
+            masha2,
+            "MASHA2, Top-50 % both ways",
+            "2110.03313",
+            "compressed",
+            options={
+                "compressor": top_k(fraction=0.5),
+                "server_compressor": top_k(fraction=0.5),
+                "momentum": 0.5,
             },
         ),
         "rand_diana_gd": Entry(
@@ -455,6 +534,127 @@ METHODS: Mapping[str, Entry] = MappingProxyType(
             "compressed",
             options={"compressor": rand_k(fraction=0.05), "momentum": 0.9},
         ),
+        "l_svrg": Entry(
+            l_svrg,
+            "L-SVRG",
+            "1901.08689",
+            "variance reduced",
+            options={"probability": 0.1},
+        ),
+        "sarah": Entry(
+            sarah,
+            "SARAH",
+            "1703.00102",
+            "variance reduced",
+            options={"period": 10},
+        ),
+        "saga": Entry(saga, "SAGA", "1407.0202", "variance reduced"),
+        "vr_diana": Entry(
+            vr_diana,
+            "VR-DIANA, Rand-5 %",
+            "1904.05115",
+            "compressed",
+            options={"compressor": rand_k(fraction=0.05), "probability": 0.1},
+        ),
+        "ec_lsvrg_diana": Entry(
+            ec_lsvrg_diana,
+            "EC-LSVRG-DIANA, Top-5 % and Rand-5 %",
+            "2010.12292",
+            "compressed",
+            options={
+                "compressor": top_k(fraction=0.05),
+                "shift_compressor": rand_k(fraction=0.05),
+                "probability": 0.1,
+            },
+        ),
+        "q_rr": Entry(
+            q_rr,
+            "Q-RR, Rand-5 %",
+            "2206.07021",
+            "compressed",
+            options={"compressor": rand_k(fraction=0.05)},
+        ),
+        "diana_rr": Entry(
+            diana_rr,
+            "DIANA-RR, Rand-5 %",
+            "2206.07021",
+            "compressed",
+            options={"compressor": rand_k(fraction=0.05)},
+        ),
+        "dasha_sync_mvr": Entry(
+            dasha_sync_mvr,
+            "DASHA-SYNC-MVR, Rand-5 %",
+            "2202.01268",
+            "compressed",
+            options={"compressor": rand_k(fraction=0.05), "probability": 0.1},
+        ),
+        "dasha_pp": Entry(
+            dasha_pp,
+            "DASHA-PP, full gradients, Rand-5 %, half of the workers",
+            "2205.15580",
+            "compressed",
+            options={"compressor": rand_k(fraction=0.05), "probability": 0.5},
+        ),
+        "dasha_pp_page": Entry(
+            dasha_pp_page,
+            "DASHA-PP-PAGE, Rand-5 %, half of the workers",
+            "2205.15580",
+            "compressed",
+            options={
+                "compressor": rand_k(fraction=0.05),
+                "probability": 0.5,
+                "refresh_probability": 0.1,
+            },
+        ),
+        "dasha_pp_mvr": Entry(
+            dasha_pp_mvr,
+            "DASHA-PP-MVR, Rand-5 %, half of the workers",
+            "2205.15580",
+            "compressed",
+            options={
+                "compressor": rand_k(fraction=0.05),
+                "probability": 0.5,
+                "momentum": 0.9,
+            },
+        ),
+        "cofig_gd": Entry(
+            cofig_gd,
+            "COFIG, full gradients, Rand-5 %, one worker at a time",
+            "2112.13097",
+            "compressed",
+            options={"compressor": rand_k(fraction=0.05), "count": 1},
+        ),
+        "frecon_gd": Entry(
+            frecon_gd,
+            "FRECON, full gradients, Rand-5 %, one worker at a time",
+            "2112.13097",
+            "compressed",
+            options={"compressor": rand_k(fraction=0.05), "count": 1},
+        ),
+        "gdci": Entry(
+            gdci,
+            "GDCI, Rand-5 %, η = 0.02",
+            "2206.10452",
+            "compressed",
+            options={"compressor": rand_k(fraction=0.05), "mixing": 0.02},
+        ),
+        "vr_gdci": Entry(
+            vr_gdci,
+            "VR-GDCI, Rand-5 %, η = 0.02",
+            "2206.10452",
+            "compressed",
+            options={"compressor": rand_k(fraction=0.05), "mixing": 0.02},
+        ),
+        "adacgd_gd": Entry(
+            adacgd_gd,
+            "AdaCGD, full gradients, Top-1 % or Top-5 %, ζ = 1",
+            "2211.00188",
+            "compressed",
+            options={
+                "compressors": (top_k(fraction=0.01), top_k(fraction=0.05)),
+                "trigger": 1.0,
+            },
+        ),
         "clipped_gd": Entry(
             clipped_gd,
             "Clipped gradients, τ = 1",
@@ -468,6 +668,13 @@ METHODS: Mapping[str, Entry] = MappingProxyType(
             "2305.18929",
             "clipped",
             options={"threshold": 1.0},
+        ),
+        "press_clip21_gd": Entry(
+            press_clip21_gd,
+            "Press-Clip21, full gradients, Top-5 %, τ = 1",
+            "2305.18929",
+            "clipped",
+            options={"compressor": top_k(fraction=0.05), "threshold": 1.0},
         ),
         "clip21_sgd2m": Entry(
             clip21_sgd2m,

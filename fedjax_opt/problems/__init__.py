@@ -8,3 +8,4 @@ from .logistic import logistic_regression as logistic_regression
 from .networks import classifier as classifier
 from .quadratic import tridiagonal as tridiagonal
 from .quadratics import quadratics as quadratics
+from .saddle import bilinear as bilinear

@@ -11,6 +11,7 @@ import numpy as np
 from .. import keys
 from ..compressors.payload import wire_bits
 from ..types import Event, Mechanism
+from .round_trip import announced
 
 
 def dense_bits(params) -> int:
@@ -19,9 +20,15 @@ def dense_bits(params) -> int:
 
 
 def message_bits(
-    mechanism: Mechanism | None, params, num_workers: int
+    mechanism: Mechanism | None, params, num_workers: int, estimate=None
 ) -> tuple[int, bool]:
     """The `wire` bits of what one worker sends once, known from shapes alone.
+
+    Args:
+      mechanism: who sends what; None for the gradient itself.
+      params: of the model, or their shapes.
+      num_workers: n.
+      estimate: what a worker's estimator makes; like the parameters by default.
 
     Returns:
       The length, the largest where it varies; and whether it does.
@@ -30,17 +37,37 @@ def message_bits(
         return dense_bits(params), False
     lengths = []
 
-    def message(key, params):
+    def message(key, params, estimate):
         of_worker = keys.in_round(key, 0, num_workers)
-        state = mechanism.init(params).worker
-        sent, _ = mechanism.worker(of_worker, params, state)
+        state = mechanism.init(params)
+        told = announced(mechanism, state.server)
+        sent, _ = mechanism.worker(of_worker, estimate, state.worker, **told)
         lengths.append(mechanism.bits(keys.public(of_worker), sent, params).wire)
         return sent
 
-    sent = jax.eval_shape(message, jax.random.key(0), params)
+    estimate = params if estimate is None else estimate
+    sent = jax.eval_shape(message, jax.random.key(0), params, estimate)
     if isinstance(lengths[0], jax.Array):
         return wire_bits(sent), True
     return int(lengths[0]), False
+
+
+def broadcast_bits(mechanism: Mechanism | None, params, num_workers: int) -> int:
+    """The `wire` bits that the server sends to all after a round.
+
+    Known from shapes alone; where they vary, the length of the model stands for them.
+    """
+    if mechanism is None or mechanism.bits_down is None:
+        return dense_bits(params)
+    bits_down, lengths = mechanism.bits_down, []
+
+    def broadcast(key, params):
+        of_server = keys.in_round(key, keys.SERVER, num_workers)
+        state = mechanism.init(params).server
+        lengths.append(bits_down(of_server, state, params).wire)
+
+    jax.eval_shape(broadcast, jax.random.key(0), params)
+    return dense_bits(params) if isinstance(lengths[0], jax.Array) else int(lengths[0])
 
 
 def accounts(

@@ -8,7 +8,13 @@ import optax
 
 from .. import keys
 from ..types import Mechanism, Tree
-from .round_trip import RoundInfo, message_bits, no_round
+from .round_trip import (
+    RoundInfo,
+    announced,
+    message_bits,
+    no_round,
+    nothing_sent,
+)
 
 
 class DownlinkState(NamedTuple):
@@ -93,6 +99,7 @@ def downlink(
             sender_keys,
             optax.apply_updates(params, updates),
             state.sender,
+            **announced(mechanism, state.receiver),
         )
         seen, receiver = mechanism.server(
             receiver_keys,
@@ -107,7 +114,7 @@ def downlink(
             sender=sender,
             receiver=receiver,
             seen=seen,
-            info=RoundInfo(message_bits(bits), jnp.ones((), jnp.int32)),
+            info=RoundInfo(message_bits(bits), jnp.ones((), jnp.int32), nothing_sent()),
         )
 
     return optax.GradientTransformationExtraArgs(init, update)

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from .. import keys, tree
+from ..compressors.payload import wire_bits
 from ..types import Aggregator, Array, Bits, Mechanism, Tree
 
 
@@ -17,10 +18,12 @@ class RoundInfo(NamedTuple):
     Attributes:
       bits: sent by all participants together; floating-point scalars.
       participants: how many workers came.
+      down: bits of what the server sends to all, counted once.
     """
 
     bits: Bits
     participants: Array
+    down: Bits
 
 
 class Parts(NamedTuple):
@@ -83,7 +86,12 @@ class Server(NamedTuple):
 
 def no_round() -> RoundInfo:
     """The account before the first round."""
-    return RoundInfo(message_bits(Bits(0, 0, 0)), jnp.zeros((), jnp.int32))
+    return RoundInfo(nothing_sent(), jnp.zeros((), jnp.int32), nothing_sent())
+
+
+def nothing_sent() -> Bits:
+    """The length of no message."""
+    return message_bits(Bits(0, 0, 0))
 
 
 def message_bits(bits: Bits) -> Bits:
@@ -105,13 +113,22 @@ def round_trip(parts: Parts, workers: Workers, server: Server):
     return states, _serve(parts, parts.gather(messages), like, server)
 
 
+def announced(mechanism: Mechanism, server_state: Tree) -> dict[str, Tree]:
+    """What a worker is given of the server's state, as keyword arguments."""
+    if mechanism.announce is None:
+        return {}
+    return {"announced": mechanism.announce(server_state)}
+
+
 def _work(parts: Parts, worker: Workers, server: Server):
     """One worker: its message and its new states, or the old ones if it is absent."""
     own_keys = keys.in_round(server.round_key, worker.index, parts.num_workers)
     grad, transform = parts.transform.update(
         worker.grad, worker.transform, server.params, **worker.extra
     )
-    message, state = parts.mechanism.worker(own_keys, grad, worker.state)
+    message, state = parts.mechanism.worker(
+        own_keys, grad, worker.state, **announced(parts.mechanism, server.state)
+    )
     old = (worker.state, worker.transform)
     return message, tree.select(worker.came, (state, transform), old)
 
@@ -122,8 +139,11 @@ def _serve(parts: Parts, messages, like, server: Server):
     aggregate, aggregator_state = _aggregate(parts, messages, like, server)
     server_keys = keys.in_round(server.round_key, keys.SERVER, parts.num_workers)
     estimate, state = mechanism.server(server_keys, aggregate, came, server.state)
-    bits = _bits_of_all(parts, messages, like, server)
-    info = RoundInfo(bits, jnp.sum(came, dtype=jnp.int32))
+    info = RoundInfo(
+        bits=_bits_of_all(parts, messages, like, server),
+        participants=jnp.sum(came, dtype=jnp.int32),
+        down=message_bits(broadcast_bits(mechanism, server_keys, state, like)),
+    )
     return estimate, state, aggregator_state, info
 
 
@@ -163,6 +183,14 @@ def _bits_of_all(parts: Parts, messages, like, server: Server) -> Bits:
     workers = jnp.arange(parts.num_workers)
     each = jax.vmap(lambda *sent: message_bits(of_worker(*sent)))(workers, messages)
     return Bits(*(jnp.sum(jnp.where(server.came, b, 0)) for b in each))
+
+
+def broadcast_bits(mechanism: Mechanism, server_keys, server_state, like) -> Bits:
+    """The length of what the server sends to all: the model, if nothing else is said."""
+    if mechanism.bits_down is not None:
+        return mechanism.bits_down(server_keys, server_state, like)
+    length = wire_bits(like)
+    return Bits(length, length, length)
 
 
 def _known(parts: Parts, server: Server, worker) -> keys.Keys:

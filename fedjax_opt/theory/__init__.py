@@ -64,6 +64,9 @@ from .error_feedback import ef21_sgdm_step_size as ef21_sgdm_step_size
 from .error_feedback import ef21_weighted as ef21_weighted
 from .error_feedback import ef_bv as ef_bv
 from .error_feedback import ef_bv_lyapunov as ef_bv_lyapunov
+from .few_workers import FreconParameters as FreconParameters
+from .few_workers import cofig as cofig
+from .few_workers import frecon as frecon
 from .finite_sum import PageParameters as PageParameters
 from .finite_sum import freya_page as freya_page
 from .finite_sum import page as page
@@ -77,6 +80,11 @@ from .finite_sum_times import hero_gd_time as hero_gd_time
 from .finite_sum_times import hero_page_time as hero_page_time
 from .finite_sum_times import soviet_gd_time as soviet_gd_time
 from .finite_sum_times import soviet_page_time as soviet_page_time
+from .gamma_mvr import GammaMVRParameters as GammaMVRParameters
+from .gamma_mvr import best_gamma as best_gamma
+from .gamma_mvr import gamma_mvr as gamma_mvr
+from .gamma_mvr import gamma_mvr_of_horizon as gamma_mvr_of_horizon
+from .gamma_mvr import gamma_similarity as gamma_similarity
 from .heterogeneous import RescaledParameters as RescaledParameters
 from .heterogeneous import RingleaderParameters as RingleaderParameters
 from .heterogeneous import asgd_objective_weights as asgd_objective_weights
@@ -92,6 +100,10 @@ from .lmo import LMOSchedule as LMOSchedule
 from .lmo import LMOShape as LMOShape
 from .lmo import ringmaster_lmo_schedule as ringmaster_lmo_schedule
 from .lmo import ringmaster_lmo_shape as ringmaster_lmo_shape
+from .local_sums import diana_rr as diana_rr
+from .local_sums import l_svrg_lyapunov as l_svrg_lyapunov
+from .local_sums import l_svrg_step_size as l_svrg_step_size
+from .local_sums import q_rr_step_size as q_rr_step_size
 from .marina import DashaParameters as DashaParameters
 from .marina import DashaWeights as DashaWeights
 from .marina import dasha as dasha
@@ -150,3 +162,4 @@ from .variance_reduction import MVRParameters as MVRParameters
 from .variance_reduction import rennala_mvr as rennala_mvr
 from .variance_reduction import rennala_mvr_bound as rennala_mvr_bound
 from .variance_reduction import rennala_mvr_time as rennala_mvr_time
+from .variational import masha_step_size as masha_step_size

@@ -33,22 +33,31 @@ def scale_by_lmo(geometry: Geometry | TreeGeometry) -> optax.GradientTransformat
 
 
 def lmo_step(
-    geometry: Geometry | TreeGeometry | None, step_size: Any, momentum: Any = None
+    geometry: Geometry | TreeGeometry | None,
+    step_size: Any,
+    momentum: Any = None,
+    *,
+    nesterov: bool = False,
+    weight_decay: Any = None,
 ) -> optax.GradientTransformation:
     """Steps of length η in a norm of choice, along a momentum.
 
-        m ← β m + (1 − β) g,   x ← x + η lmo(m)
+        m ← β m + (1 − β) g,   x ← (1 − ηλ) x + η lmo(m)
 
     Args:
       geometry: of the tree, or of a leaf and then used on each; None: the spectral
         norm on leaves with two axes (Muon), the Euclidean norm on the others.
-      step_size: η; may be traced.
+      step_size: η; may be traced, or a schedule of optax.
       momentum: β, as for `momentum`, which starts at 0; None: m = g.
+      nesterov: along β m + (1 − β) g, with the new m, instead.
+      weight_decay: λ; None for 0, and an update that needs no parameters.
     """
     direction = scale_by_lmo(
         matrices(spectral(), l2()) if geometry is None else geometry
     )
-    step = optax.scale_by_learning_rate(step_size)
-    if momentum is None:
-        return optax.chain(direction, step)
-    return optax.chain(averaged(momentum), direction, step)
+    parts = [direction, optax.scale_by_learning_rate(step_size)]
+    if weight_decay is not None:
+        parts.insert(1, optax.add_decayed_weights(weight_decay))
+    if momentum is not None:
+        parts.insert(0, averaged(momentum, nesterov=nesterov))
+    return optax.chain(*parts)

@@ -8,13 +8,16 @@ import numpy as np
 
 from fedjax_opt.compressors import identity, rand_k, top_k, wrap
 from fedjax_opt.mechanisms import (
+    adacgd_map,
     dasha,
     dcgd,
     diana,
+    diana_rr,
     ef14,
     ef21,
     ef21_plus,
     ef_bv,
+    press_clip21,
     rand_diana,
     three_point,
     v4_map,
@@ -80,6 +83,18 @@ def server_is_mean_of_estimates(history):
     return history.server, mean(history.worker.estimate)
 
 
+def estimate_is_the_mean_of_shifts_and_messages(history):
+    """Of those who came; a message is what a shift moved by over its step, 1/3."""
+
+    def of_leaf(table, sent):
+        after = np.asarray(table)[:, :, 0]
+        before = np.concatenate([np.zeros_like(after[:1]), after[:-1]])
+        came = np.any(sent, axis=tuple(range(2, sent.ndim)), keepdims=True)
+        return np.mean(came * (before + 3 * (after - before)), axis=1)
+
+    return history.estimate, jax.tree.map(of_leaf, history.worker, history.sent)
+
+
 CASES = {
     "dcgd": Case(
         make=dcgd,
@@ -105,6 +120,12 @@ CASES = {
         deterministic=identity(),
         invariant=server_is_mean_of_workers,
     ),
+    "diana_rr": Case(
+        make=lambda compressor: diana_rr(compressor, 1),
+        random=rand_k(2),
+        deterministic=identity(),
+        invariant=estimate_is_the_mean_of_shifts_and_messages,
+    ),
     "ef_bv": Case(
         make=ef_bv,
         random=wrap.scaled(rand_k(2)),
@@ -128,6 +149,18 @@ CASES = {
         random=rand_k(2),
         deterministic=identity(),
         invariant=server_is_mean_of_estimates,
+    ),
+    "adacgd": Case(  # two of the same kind, so that all messages are equally long
+        make=lambda c: three_point(adacgd_map((c, c), trigger=1.0)),
+        random=wrap.scaled(rand_k(2)),
+        deterministic=top_k(2),
+        invariant=server_is_mean_of_estimates,
+    ),
+    "press_clip21": Case(
+        make=lambda compressor: press_clip21(compressor, threshold=100.0),
+        random=wrap.scaled(rand_k(2)),
+        deterministic=top_k(2),
+        invariant=server_is_mean_of_workers,
     ),
     "3PCv4": Case(
         make=lambda compressor: three_point(v4_map(compressor, compressor)),

@@ -34,6 +34,12 @@ def at(case, x):
     return grads, {name: extra[name] for name in case.needs}
 
 
+def numbers(state):
+    """The leaves of a state, without random keys."""
+    leaves = jax.tree.leaves(state)
+    return [x for x in leaves if not jnp.issubdtype(x.dtype, jax.dtypes.prng_key)]
+
+
 def one_update(transform, case, x, **unknown):
     grads, extra = at(case, x)
     return transform.update(grads, transform.init(x), x, **extra, **unknown)
@@ -134,7 +140,7 @@ def test_the_minimiser_is_a_fixed_point(case):
     again, state = transform.update(grads, state, x, **extra)
     for tree in (out, again):
         assert not any(np.any(leaf) for leaf in jax.tree.leaves(tree))
-    assert not any(np.any(np.isnan(leaf)) for leaf in jax.tree.leaves(state))
+    assert not any(np.any(np.isnan(leaf)) for leaf in numbers(state))
 
 
 @pytest.mark.parametrize("name", [n for n, c in CASES.items() if c.factor])
@@ -152,7 +158,7 @@ def test_converges_on_a_quadratic(name):
     loop = jax.jit(lambda *carry: jax.lax.fori_loop(0, case.updates, step, carry))
     end, state = loop(x, transform.init(x))
     assert float(value_fn(end)) < 1e-6 * float(value_fn(x))
-    assert not any(np.any(np.isnan(leaf)) for leaf in jax.tree.leaves(state))
+    assert not any(np.any(np.isnan(leaf)) for leaf in numbers(state))
 
 
 @pytest.mark.parametrize(

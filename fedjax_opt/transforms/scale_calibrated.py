@@ -1,0 +1,55 @@
+"""Step lengths from a certificate of descent. arXiv:2605.18999, its spirit."""
+
+from typing import Any
+
+import jax.numpy as jnp
+import optax
+
+from .. import checks, tree
+from ..geometry import per_leaf
+from ..types import Geometry, TreeGeometry
+from .layers import inner_products
+from .momentum import momentum as averaged
+
+
+def scale_calibrated_style(
+    geometry: Geometry | TreeGeometry,
+    smoothness: Any,
+    *,
+    growth: Any = None,
+    momentum: Any = 0.9,
+) -> optax.GradientTransformation:
+    """LMO steps along a momentum, as long as the gradient vouches for. Experimental.
+
+        m ← β m + (1 − β) g,   d = lmo(m),   c = max(0, -⟨g, d⟩),   x ← x + (c/L) d
+
+    With exact gradients f(x⁺) <= f(x) − c²/(2L): no step goes uphill, and there is none
+    where the momentum points that way. With β = 0 it is steepest descent in the norm.
+
+    Args:
+      geometry: of the tree, or of a leaf and then used on each.
+      smoothness: L in this norm, ‖∇f(x) − ∇f(y)‖* <= L ‖x − y‖; may be traced.
+      growth: L₁, with which L + L₁ ‖g‖* takes the place of L; None for 0.
+      momentum: β, as for `momentum`.
+
+    Raises:
+      ValueError: if smoothness is a number that is not positive.
+
+    Reference: Demidovich, Chakraborty, Malinovsky, Nedić, Richtárik (2026).
+      arXiv:2605.18999.
+    Deviation: built from the description in the abstract; the paper's formulas may
+      differ.
+    """
+    checks.positive(smoothness, "smoothness")
+    geometry, average = per_leaf(geometry), averaged(momentum)
+
+    def update(updates, state, params=None):
+        m, state = average.update(updates, state, params)
+        direction = geometry.lmo(m)
+        descent = jnp.maximum(0, -sum(inner_products(updates, direction)))
+        bound = smoothness
+        if growth is not None:
+            bound = smoothness + growth * geometry.dual(updates)
+        return tree.scale(descent / bound, direction), state
+
+    return optax.GradientTransformation(average.init, update)

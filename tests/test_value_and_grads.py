@@ -1,0 +1,207 @@
+"""The oracle supplies what the parts of an optimizer ask for, and nothing else."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from fedjax_opt import estimators, transforms
+from fedjax_opt.needs import Needs
+
+STEPS, STEP = 6, 0.1
+HESSIAN = np.diag([1.0, 3.0, 10.0])
+NOISE = np.random.default_rng(0).normal(size=(STEPS, 3))
+X0 = np.array([1.0, -2.0, 0.5])
+
+
+def loss(x, noise):
+    """½ xᵀHx + noiseᵀx: the gradient is Hx + noise."""
+    return x @ HESSIAN @ x / 2 + noise @ x
+
+
+def quartic(x, noise):
+    """Σ x⁴/4: the Hessian is 3 diag(x²)."""
+    return jnp.sum(x**4) / 4 + noise @ x
+
+
+class Wishes(NamedTuple):
+    """State of `recorder`."""
+
+    seen: Any
+    needs: Needs
+
+
+def recorder(*names, shapes=(), **wishes):
+    """Passes gradients on, and keeps what it was given besides."""
+
+    def init(params):
+        nothing = tuple(jnp.zeros(shape) for shape in shapes)
+        return Wishes(nothing, Needs(names, **wishes))
+
+    def update(updates, state, params=None, **extra):
+        return updates, Wishes(tuple(extra[n] for n in names), state.needs)
+
+    return optax.GradientTransformationExtraArgs(init, update)
+
+
+def trained(optimizer, loss=loss):
+    """x⁰, ..., x^K of the loop in the docstring."""
+    optimizer, oracle = estimators.value_and_grads(loss, optimizer)
+
+    @jax.jit
+    def step(carry, noise):
+        params, state = carry
+        _, grads, extra = oracle(params, state, noise)
+        updates, state = optimizer.update(grads, state, params, **extra)
+        params = optax.apply_updates(params, updates)
+        return (params, state), params
+
+    start = (jnp.asarray(X0), optimizer.init(jnp.asarray(X0)))
+    (_, state), path = jax.lax.scan(step, start, jnp.asarray(NOISE))
+    return np.concatenate([X0[None], path]), state
+
+
+def mvr_by_hand(beta):
+    x, g, path = X0, None, [X0]
+    for noise in NOISE:
+        fresh = HESSIAN @ x + noise
+        g = fresh if g is None else fresh + beta * (g - HESSIAN @ path[-2] - noise)
+        x = x - STEP * g
+        path.append(x)
+    return np.stack(path)
+
+
+WRAPPERS = {
+    "chain": lambda t: optax.chain(t, optax.sgd(STEP)),
+    "chain in a chain": lambda t: optax.chain(
+        optax.chain(optax.identity(), t), optax.sgd(STEP)
+    ),
+    "injected": lambda t: optax.chain(
+        optax.inject_hyperparams(lambda beta: estimators.mvr(beta))(beta=0.7),
+        optax.sgd(STEP),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WRAPPERS)
+def test_mvr_is_given_the_gradient_at_the_previous_point(name):
+    path, _ = trained(WRAPPERS[name](estimators.mvr(0.7)))
+    np.testing.assert_allclose(path, mvr_by_hand(0.7), rtol=1e-12)
+
+
+def test_a_hessian_product_is_exact():
+    """3 diag(z²)(x − x⁻) at z = q x + (1−q) x⁻; x makes one gradient step."""
+    for q in (None, 0.25):
+        part = recorder("hvp", shapes=[(3,)], mixture=q)
+        path, state = trained(optax.chain(part, optax.sgd(0.01)), quartic)
+        x, previous = path[-2], path[-3]
+        z = x if q is None else q * x + (1 - q) * previous
+        (found,) = state.optimizer[0].seen
+        np.testing.assert_allclose(found, 3 * z**2 * (x - previous), rtol=1e-12)
+
+
+def test_the_first_previous_point_is_the_start():
+    part = recorder("previous_grads", "hvp", "value", shapes=[(3,), (3,), ()])
+    optimizer, oracle = estimators.value_and_grads(loss, part)
+    params = jnp.asarray(X0)
+    value, grads, extra = oracle(params, optimizer.init(params), NOISE[0])
+    np.testing.assert_allclose(extra["previous_grads"], grads)
+    np.testing.assert_array_equal(extra["hvp"], np.zeros(3))
+    assert extra["value"] == value == loss(X0, NOISE[0])
+
+
+def test_the_gradient_is_taken_where_a_part_wants_it():
+    """Two steps ahead of the last one: at x + 2 (x − 1)."""
+    part = recorder(point=lambda state, params: params + 2 * (params - 1))
+    _, oracle = estimators.value_and_grads(loss, part)
+    value, grads, extra = oracle(X0, part.init(X0), NOISE[0])
+    point = 3 * X0 - 2
+    np.testing.assert_allclose(grads, HESSIAN @ point + NOISE[0])
+    assert value == pytest.approx(loss(point, NOISE[0])) and extra == {}
+
+
+def test_who_asks_for_nothing_costs_nothing():
+    calls = []
+
+    def counted(x, noise):
+        calls.append(None)
+        return loss(x, noise)
+
+    optimizer, oracle = estimators.value_and_grads(counted, optax.adam(0.1))
+    state = optimizer.init(jnp.asarray(X0))
+    _, _, extra = oracle(X0, state, NOISE[0])
+    assert len(calls) == 1 and extra == {} and state.previous == ()
+
+
+def test_a_part_for_some_of_the_leaves():
+    """MVR on one leaf, by its label: the others see plain gradients."""
+    params = {"a": jnp.asarray(X0), "b": jnp.asarray(X0)}
+
+    def of_both(p, noise):
+        return loss(p["a"], noise) + loss(p["b"], noise)
+
+    inner = optax.partition(
+        {
+            "mvr": optax.chain(estimators.mvr(0.7), optax.sgd(STEP)),
+            "sgd": optax.sgd(STEP),
+        },
+        {"a": "mvr", "b": "sgd"},
+        mask_compatible_extra_args=True,
+    )
+    optimizer, oracle = estimators.value_and_grads(of_both, inner)
+    state, path = optimizer.init(params), [params]
+    for noise in NOISE:
+        _, grads, extra = oracle(params, state, noise)
+        updates, state = optimizer.update(grads, state, params, **extra)
+        params = optax.apply_updates(params, updates)
+        path.append(params)
+    np.testing.assert_allclose(
+        np.stack([p["a"] for p in path]), mvr_by_hand(0.7), rtol=1e-12
+    )
+    np.testing.assert_allclose(
+        np.stack([p["b"] for p in path]), mvr_by_hand(0.0), rtol=1e-12
+    )
+
+
+# ---------------------------------------------------------------- refusals
+
+
+def test_averages_over_minibatches_are_refused():
+    averaged = optax.MultiSteps(estimators.mvr(0.9), every_k_schedule=2)
+    optimizer, _ = estimators.value_and_grads(loss, averaged)
+    with pytest.raises(ValueError, match="leave MultiSteps out"):
+        optimizer.init(jnp.asarray(X0))
+
+
+def test_averages_of_single_gradients_pass():
+    averaged = optax.MultiSteps(
+        optax.chain(transforms.momentum(0.9), optax.sgd(STEP)), every_k_schedule=2
+    )
+    path, _ = trained(averaged)
+    mean = (NOISE[0] + NOISE[1]) / 2 + HESSIAN @ X0
+    np.testing.assert_allclose(path[2], X0 - STEP * 0.1 * mean)
+
+
+def test_two_points_of_evaluation_are_refused():
+    part = recorder(point=lambda state, params: params)
+    optimizer, oracle = estimators.value_and_grads(loss, optax.chain(part, part))
+    with pytest.raises(ValueError, match="keep one of them"):
+        oracle(X0, optimizer.init(X0), NOISE[0])
+
+
+def test_what_a_loss_does_not_tell_is_refused():
+    part = recorder("temperature")
+    optimizer, oracle = estimators.value_and_grads(loss, part)
+    with pytest.raises(ValueError, match="asks for temperature="):
+        oracle(X0, optimizer.init(X0), NOISE[0])
+
+
+def test_an_update_that_looks_back_needs_the_parameters():
+    optimizer, oracle = estimators.value_and_grads(loss, estimators.mvr(0.9))
+    state = optimizer.init(jnp.asarray(X0))
+    _, grads, extra = oracle(X0, state, NOISE[0])
+    with pytest.raises(TypeError, match="update\\(grads, state, params"):
+        optimizer.update(grads, state, **extra)
