@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 import optax
 
 from .. import tree
-from ..needs import PREVIOUS_GRADS, Needs
-from .mvr import MVRState, mvr
+from ..needs import PREVIOUS_GRADS
+from .mvr import mvr
 from .sgdm import sgdm
 
 
@@ -48,9 +48,9 @@ class GluonMVR3State(NamedTuple):
       needs: what it must be given.
     """
 
-    estimate: MVRState
-    momentum: MVRState
-    needs: Needs = PREVIOUS_GRADS
+    estimate: Any
+    momentum: Any
+    needs: Any = PREVIOUS_GRADS
 
 
 def gluon_mvr3(

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import optax
 
 from .. import checks, tree
-from ..needs import PREVIOUS_GRADS, Needs
+from ..needs import PREVIOUS_GRADS
 from ..types import Tree
 from .mvr import mvr
 
@@ -47,12 +47,10 @@ def gamma_mvr(momentum: Any, gamma: Any) -> optax.GradientTransformationExtraArg
 class MARSState(NamedTuple):
     """State of `mars`: what it must be given."""
 
-    needs: Needs = PREVIOUS_GRADS
+    needs: Any = PREVIOUS_GRADS
 
 
-def mars(
-    momentum: Any, gamma: Any = 0.025
-) -> optax.GradientTransformationExtraArgs:
+def mars(momentum: Any, gamma: Any = 0.025) -> optax.GradientTransformationExtraArgs:
     """Gradients whose average with weight β is γ-MVR: MARS before any optimizer.
 
         cᵏ = ∇f(xᵏ; ξᵏ) + γ β/(1 − β) (∇f(xᵏ; ξᵏ) − ∇f(xᵏ⁻¹; ξᵏ))

@@ -7,7 +7,7 @@ import optax
 
 from .. import checks, tree
 from ..types import Array
-from .mvr import MVRState, mvr
+from .mvr import mvr
 
 
 class STORMState(NamedTuple):
@@ -19,7 +19,7 @@ class STORMState(NamedTuple):
       gradient_weight: α of the coming update.
     """
 
-    estimate: MVRState
+    estimate: Any
     squares: Array
     gradient_weight: Array
 

@@ -22,9 +22,9 @@ class HessianMomentumState(NamedTuple):
       needs: the product with the Hessian, and q of the coming one.
     """
 
-    momentum: MomentumState
+    momentum: Any
     key: Array | None
-    needs: Needs
+    needs: Any
 
 
 def hessian_momentum(
@@ -72,12 +72,13 @@ def hessian_momentum(
     def update(updates, state, params=None, *, hvp=None, **extra):
         del extra
         count = state.momentum.updates
-        average, counted = inner.update(updates, state.momentum, params)
+        average, _ = inner.update(updates, state.momentum, params)
         b: Any = momentum(count) if callable(momentum) else momentum
         b = b if coefficient is None else coefficient
         corrected = tree.add_scaled(average, b, _given("hessian_momentum", hvp))
         m = tree.select(count > 0, corrected, average)
-        return m, _state(MomentumState(m, counted.updates), state.key)
+        counted = MomentumState(m, optax.safe_increment(count))
+        return m, _state(counted, state.key)
 
     return optax.GradientTransformationExtraArgs(init, update)
 
@@ -128,7 +129,7 @@ def clipped_hessian_momentum(
     return optax.GradientTransformationExtraArgs(inner.init, update)
 
 
-def _state(momentum: MomentumState, key: Array | None) -> HessianMomentumState:
+def _state(momentum: Any, key: Array | None) -> Any:
     """With what the coming update must be given."""
     if key is None:
         return HessianMomentumState(momentum, None, Needs(("hvp",)))

@@ -9,7 +9,6 @@ import optax
 from .. import tree
 from ..needs import Needs
 from ..types import Array, Tree
-from .momentum import MomentumState
 from .momentum import momentum as averaged
 
 
@@ -23,10 +22,10 @@ class NIGTState(NamedTuple):
       needs: where that is to be taken.
     """
 
-    momentum: MomentumState
+    momentum: Any
     previous: Tree
     weight: Array
-    needs: Needs
+    needs: Any
 
 
 def nigt(momentum: Any) -> optax.GradientTransformationExtraArgs:
@@ -76,7 +75,7 @@ def nigt_eval_params(state: NIGTState, params: Tree) -> Tree:
     return tree.add_scaled(params, ahead, tree.sub(params, state.previous))
 
 
-def _state(counted: MomentumState, previous: Tree, momentum: Any) -> NIGTState:
+def _state(counted: Any, previous: Tree, momentum: Any) -> NIGTState:
     """With β of the coming gradient."""
     beta: Any = momentum(counted.updates) if callable(momentum) else momentum
     weight = jnp.asarray(beta, jnp.result_type(float))

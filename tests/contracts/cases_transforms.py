@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from fedjax_opt import geometry, transforms
+from fedjax_opt import estimators, geometry, transforms
 
 
 def at_the_parameters(state, params):
@@ -20,7 +20,8 @@ class Case(NamedTuple):
     Attributes:
       factory: (**arguments) -> transformation.
       arguments: numbers among them may be injected and swept.
-      needs: keyword arguments of `update`, among "value" and "value_fn".
+      needs: keyword arguments of `update`, among "value", "value_fn", "previous_grads"
+        and "hvp".
       per_example: it takes gradients with a leading axis.
       factor: what makes its output a step that converges: 1 for complete optimizers;
         None where it does not converge with a constant factor.
@@ -192,6 +193,59 @@ CASES = {
         },
         needs=("value",),
         factor=1.0,
+    ),
+    "nigt": Case(
+        transforms.nigt,
+        {"momentum": 0.7},
+        factor=-0.3,
+        eval_params=transforms.nigt_eval_params,
+    ),
+    "n_pg_igt": Case(transforms.n_pg_igt, {"step_size": 0.3}),
+    "n_harpg": Case(
+        transforms.n_harpg,
+        {"step_size": 0.3, "key": jax.random.key(0)},
+        needs=("hvp",),
+    ),
+    "hessian momentum": Case(
+        transforms.hessian_momentum, {"momentum": 0.7}, needs=("hvp",)
+    ),
+    "hessian momentum, random": Case(
+        transforms.hessian_momentum,
+        {"momentum": 0.7, "key": jax.random.key(0)},
+        needs=("hvp",),
+    ),
+    "hessian momentum, clipped": Case(
+        transforms.clipped_hessian_momentum,
+        {
+            "momentum": 0.7,
+            "step_size": 0.1,
+            "grad_threshold": 2.0,
+            "hessian_threshold": 2.0,
+        },
+        needs=("hvp",),
+    ),
+    "gamma mvr": Case(
+        estimators.gamma_mvr,
+        {"momentum": 0.7, "gamma": 0.4},
+        needs=("previous_grads",),
+    ),
+    "mars": Case(
+        estimators.mars, {"momentum": 0.7, "gamma": 0.4}, needs=("previous_grads",)
+    ),
+    "gluon-mvr-2": Case(
+        estimators.gluon_mvr2,
+        {"momentum": 0.7, "inner_momentum": 0.5},
+        needs=("previous_grads",),
+    ),
+    "gluon-mvr-3": Case(
+        estimators.gluon_mvr3,
+        {"momentum": 0.7, "inner_momentum": 0.5},
+        needs=("previous_grads",),
+    ),
+    "storm": Case(
+        estimators.storm,
+        {"step_scale": 0.5, "offset": 1.0, "momentum_scale": 1.0},
+        needs=("previous_grads",),
     ),
 }
 DTYPES = (jnp.float32, jnp.bfloat16)  # the other tests are in float64

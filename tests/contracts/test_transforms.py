@@ -30,7 +30,12 @@ def at(case, x):
         grads = jax.tree.map(
             lambda g: jnp.stack([g * s.astype(g.dtype) for s in sizes]), grads
         )
-    extra = {"value": value_fn(x), "value_fn": value_fn}
+    extra = {
+        "value": value_fn(x),
+        "value_fn": value_fn,
+        "previous_grads": grads,  # of the first update: there is no point before
+        "hvp": jax.tree.map(jnp.zeros_like, x),
+    }
     return grads, {name: extra[name] for name in case.needs}
 
 

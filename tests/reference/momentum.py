@@ -1,9 +1,9 @@
 """Momentum with variance reduction, Hessians, extrapolation: loops in NumPy float64.
 
 Written from the formulas, without the library. A point is a vector. `grad(x, k)` is
-∇f(x; ξᵏ), `hvp(z, v, k)` is ∇²f(z; ξᵏ) v. Random q are passed in, one for each gradient.
-`move(x, m, k)` is the point after step k along m. Every function returns x⁰, ..., x^K
-and the momenta m⁰, ..., m^(K−1) that the steps took.
+∇f(x; ξᵏ), `hvp(z, v, k)` is ∇²f(z; ξᵏ) v. Random q are passed in. `move(x, m, k)` is
+the point after step k along m. Every function returns x⁰, ..., x^K and the momenta
+m⁰, ..., m^(K−1) that the steps took.
 """
 
 import numpy as np
