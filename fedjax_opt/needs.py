@@ -1,10 +1,12 @@
 """What an update must be given beside the gradient: told, and found, in its state."""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
+import optax
 
 from . import tree
 from .types import Tree
@@ -23,9 +25,15 @@ class Needs:
     of the gradient before.
 
     Attributes:
-      inputs: names of keyword arguments: `previous_grads`, ∇f(x⁻; ξ); `hvp`,
-        ∇²f(z; ξ)(x − x⁻) at z = q x + (1−q) x⁻; `value`, f(x; ξ); `value_fn`, the
-        function f(·; ξ); `full`, is the gradient that of the whole sum?
+      inputs: names of keyword arguments.
+        `previous_grads`: ∇f(x⁻; ξ).
+        `hvp`: ∇²f(z; ξ)(x − x⁻) at z = q x + (1−q) x⁻.
+        `value`, `value_fn`: f(x; ξ), and the function f(·; ξ).
+        `full`: is the gradient, and are the others, that of the whole sum?
+        `reference_grads`, `full_grads`: for estimators with a reference point w,
+        which starts at x⁰ and moves to x after an update with `full`: ∇f(w; ξ), and,
+        with `full`, ∇f(x). The first update is a full one.
+        `component`: of which component of a finite sum the gradient is.
       mixture: q of `hvp`; None for z = x.
       point: (state, params) -> where the gradient is to be taken, with the state that
         this is a part of; None: at the parameters.
@@ -39,6 +47,11 @@ class Needs:
 
 
 PREVIOUS_GRADS = Needs(("previous_grads",))
+
+
+def only(needs: Needs) -> Callable[..., Any]:
+    """The `init` of a transformation whose state is nothing else."""
+    return lambda params: needs
 
 
 def states(state: Any) -> Iterator[tuple[Any, Needs]]:
@@ -55,6 +68,31 @@ def states(state: Any) -> Iterator[tuple[Any, Needs]]:
         needs = found(node)
         if needs is not None:
             yield node, needs
+
+
+def inputs(transformation: optax.GradientTransformation, params: Tree) -> frozenset:
+    """The names of what an update takes beside the gradient."""
+    state = jax.eval_shape(transformation.init, params)
+    return frozenset(name for _, needs in states(state) for name in needs.inputs)
+
+
+def point(state: Any, params: Tree) -> Tree:
+    """Where the next gradient is to be taken.
+
+    Raises:
+      ValueError: if two parts of an optimizer name a point.
+    """
+    points = [
+        functools.partial(needs.point, part)
+        for part, needs in states(state)
+        if needs.point is not None
+    ]
+    if len(points) > 1:
+        raise ValueError(
+            f"{len(points)} parts of the optimizer want the gradient at points of "
+            "their own; keep one of them"
+        )
+    return points[0](params) if points else params
 
 
 def hessian_product(

@@ -6,7 +6,7 @@ change (`Schedule`, `ComputeTime`, `Link`, `Method`) is a pytree: see `static.py
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import optax
@@ -132,8 +132,9 @@ class Mechanism(NamedTuple):
         `Compressor`; None where every message must be decoded.
       announce: (server_state) -> tree, what workers know of the server's state before a
         round; None where they need the point alone.
-      bits_down: (keys, server_state, like) -> Bits of what the server sends to all after
-        the round that led to this state, counted once; None where that is the model.
+      bits_down: (keys, server_state, like) -> Bits of what the server sends to all
+        after the round that led to this state, counted once; None where that is the
+        model.
     """
 
     init: Callable[..., Roles]
@@ -189,41 +190,6 @@ class TreeGeometry(NamedTuple):
 
 
 # ---------------------------------------------------------------- estimators
-
-
-class Estimator(optax.GradientTransformationExtraArgs):
-    """An optax transformation of raw gradients that says what it must be given.
-
-    `points` is the number of gradients on one sample that it uses: with two, its
-    `update` takes the gradient at the previous point as `previous_grads=`. `reference`
-    says whether that point is a reference, see `ReferenceEstimator`.
-    """
-
-    points: ClassVar[int] = 1
-    reference: ClassVar[bool] = False
-
-
-class TwoPointEstimator(Estimator):
-    """An estimator whose `update` needs `previous_grads=`.
-
-    Where a schedule has jobs of both kinds, the replay also tells it `full=`: True if
-    this batch holds single gradients, whose `previous_grads` are zero.
-    """
-
-    points: ClassVar[int] = 2
-
-
-class ReferenceEstimator(TwoPointEstimator):
-    """An estimator whose second point is a reference w, kept until a coin falls.
-
-    For methods with a mechanism and a `refresh`, whose coin it is. `previous_grads=` is
-    the gradient at w, on the sample of the current one. Where `full=` is True,
-    `full_grads=` is the full local gradient at the current point, and w moves there
-    after the update; elsewhere it is not to be read. The first update is a full one,
-    with w = x⁰.
-    """
-
-    reference: ClassVar[bool] = True
 
 
 class Accumulator(NamedTuple):
@@ -418,13 +384,13 @@ class Method:
 
     Attributes:
       schedule: who works when.
-      optimizer: () -> optax transformation, the server's.
-      estimator: () -> Estimator, from raw gradients to an estimate: on each worker
-        where there is a mechanism, on the mean of the batch otherwise.
+      optimizer: () -> optax transformation, the server's. It may name the point that
+        workers are sent, `needs.Needs.point`; otherwise that is the model itself.
+      estimator: () -> optax transformation, from raw gradients to an estimate: on each
+        worker where there is a mechanism, on the mean of the batch otherwise. It says
+        in its state what it must be given besides: see `needs`.
       mechanism: () -> Mechanism, or None where gradients are sent as they are.
       accumulator: () -> Accumulator, or None for the weighted sum of a batch.
-      eval_params: (optimizer state, params) -> the point that workers are sent; None
-        where that is the model itself.
       read: (key, ring, version, updates) -> the point at which a gradient is taken,
         put together from the last versions; `ring` has them on a leading axis, version
         v at v modulo its length. None where a job has one version.
@@ -452,10 +418,9 @@ class Method:
 
     schedule: Schedule
     optimizer: Callable[[], optax.GradientTransformation]
-    estimator: Callable[..., Estimator]
+    estimator: Callable[..., optax.GradientTransformation]
     mechanism: Callable[..., Mechanism] | None = None
     accumulator: Callable[[], Accumulator] | None = None
-    eval_params: Callable[..., Tree] | None = None
     read: Callable[..., Tree] | None = None
     full_gradients: bool = dataclasses.field(default=False, metadata={"static": True})
     components: bool = dataclasses.field(default=False, metadata={"static": True})

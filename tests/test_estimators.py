@@ -7,8 +7,7 @@ import numpy as np
 import optax
 import pytest
 
-from fedjax_opt import estimators
-from fedjax_opt.types import Estimator, TwoPointEstimator
+from fedjax_opt import estimators, needs
 
 STEPS = 8
 HESSIAN = np.diag([1.0, 3.0, 10.0])
@@ -44,11 +43,12 @@ def test_sgd_passes_gradients_on():
     chex.assert_trees_all_equal(out, g)
 
 
-def test_estimators_say_how_many_gradients_they_need():
-    assert isinstance(estimators.sgd(), Estimator)
-    assert estimators.sgd().points == 1
-    assert isinstance(estimators.mvr(0.9), TwoPointEstimator)
-    assert estimators.mvr(0.9).points == 2
+def test_estimators_say_what_they_need():
+    params = tree_of(points()[0])
+    assert needs.inputs(estimators.sgd(), params) == set()
+    for wrapped in (lambda t: t, lambda t: optax.chain(optax.clip(1.0), t)):
+        asked = needs.inputs(wrapped(estimators.mvr(0.9)), params)
+        assert asked == {"previous_grads"}
     assert estimators.sgd() is estimators.sgd()
 
 

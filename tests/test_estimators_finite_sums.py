@@ -42,7 +42,7 @@ def estimates_at(x, w, coin):
         state = LSVRGState(jnp.asarray(gradients(w).mean(0)), jnp.asarray(True))
         full_grads = jnp.asarray(gradients(x).mean(0) if coin else np.zeros(D))
         return l_svrg().update(
-            grad, state, previous_grads=previous, full=coin, full_grads=full_grads
+            grad, state, reference_grads=previous, full=coin, full_grads=full_grads
         )
 
     estimates, states = jax.vmap(of)(gradients(x), gradients(w))
@@ -73,7 +73,7 @@ def test_l_svrg_starts_with_the_full_gradient():
     estimate, state = l_svrg().update(
         jnp.asarray(grad),
         l_svrg().init(jnp.zeros(D)),
-        previous_grads=jnp.asarray(grad),
+        reference_grads=jnp.asarray(grad),
         full=True,
         full_grads=jnp.asarray(full_grad),
     )
@@ -113,7 +113,7 @@ def growth(step_size, m=100):
     def estimate(slope, x, w):
         state = LSVRGState(jnp.asarray(w), jnp.asarray(True))  # ∇f(w) = w
         return l_svrg().update(
-            slope * x, state, previous_grads=slope * w, full=False, full_grads=0.0
+            slope * x, state, reference_grads=slope * w, full=False, full_grads=0.0
         )[0]
 
     of_x, of_w = (
@@ -259,7 +259,7 @@ def test_states_keep_their_dtype(dtype):
     params = jnp.zeros(D, dtype)
     for estimator in (l_svrg(), saga(M)):
         state = estimator.init(params)
-        given = {"previous_grads": params, "full_grads": params, "full": True}
+        given = {"reference_grads": params, "full_grads": params, "full": True}
         estimate, after = estimator.update(params, state, component=0, **given)
         assert estimate.dtype == dtype
         assert jax.eval_shape(lambda x: x, after) == jax.eval_shape(lambda x: x, state)

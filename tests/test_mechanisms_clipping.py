@@ -45,7 +45,7 @@ from fedjax_opt.theory.clipping import (
     norm_ec_step_size,
 )
 from fedjax_opt.transforms.proximal import soft_threshold
-from fedjax_opt.types import Estimator, Method, Problem
+from fedjax_opt.types import Method, Problem
 
 KEY = jax.random.key(5)
 STEP = 0.05
@@ -99,8 +99,7 @@ def test_clipped_gradients_alone_rest_where_the_gradient_is_not_zero():
 
 def normalized(alpha):
     """An estimator: Norm_α of each worker's gradient."""
-    shorter = transforms.smoothed_normalization(alpha)
-    return Estimator(*optax.with_extra_args_support(shorter))
+    return transforms.smoothed_normalization(alpha)
 
 
 def test_normalized_gradients_alone_rest_where_the_gradient_is_not_zero():

@@ -7,11 +7,13 @@ import optax
 import pytest
 
 import fedjax_opt as fo
+from fedjax_opt import needs
 
 
 def test_page_adds_differences_until_the_next_full_gradient():
     estimator = fo.estimators.page()
-    assert estimator.points == 2 and estimator is fo.estimators.page()
+    assert needs.inputs(estimator, jnp.zeros(3)) == {"previous_grads", "full"}
+    assert estimator is fo.estimators.page()
     rng = np.random.default_rng(0)
     state, expected = estimator.init({"a": jnp.zeros(3)}), None
     for full in (True, False, False, True, False):

@@ -116,8 +116,8 @@ def test_the_first_previous_point_is_the_start():
 def test_the_gradient_is_taken_where_a_part_wants_it():
     """Two steps ahead of the last one: at x + 2 (x − 1)."""
     part = recorder(point=lambda state, params: params + 2 * (params - 1))
-    _, oracle = estimators.value_and_grads(loss, part)
-    value, grads, extra = oracle(X0, part.init(X0), NOISE[0])
+    optimizer, oracle = estimators.value_and_grads(loss, part)
+    value, grads, extra = oracle(X0, optimizer.init(X0), NOISE[0])
     point = 3 * X0 - 2
     np.testing.assert_allclose(grads, HESSIAN @ point + NOISE[0])
     assert value == pytest.approx(loss(point, NOISE[0])) and extra == {}

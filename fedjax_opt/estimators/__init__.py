@@ -29,3 +29,5 @@ from .sgd import sgd as sgd
 from .sgdm import sgdm as sgdm
 from .storm import STORMState as STORMState
 from .storm import storm as storm
+from .value_and_grads import Oracle as Oracle
+from .value_and_grads import value_and_grads as value_and_grads

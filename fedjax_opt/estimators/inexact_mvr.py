@@ -3,9 +3,10 @@
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
+import optax
 
 from .. import checks, tree
-from ..types import Array, Estimator, Tree
+from ..types import Array, Tree
 
 
 class InexactMVRState(NamedTuple):
@@ -22,7 +23,9 @@ class InexactMVRState(NamedTuple):
     started: Array
 
 
-def inexact_mvr(momentum: Any, *, correction: Any = 0.025) -> Estimator:
+def inexact_mvr(
+    momentum: Any, *, correction: Any = 0.025
+) -> optax.GradientTransformationExtraArgs:
     """MVR whose gradient at the previous point is the one that was taken there.
 
         g⁰ = h⁰,   gᵏ = hᵏ + β (gᵏ⁻¹ − hᵏ) + cβ (hᵏ − hᵏ⁻¹),   hᵏ = ∇f(xᵏ; ξᵏ)
@@ -60,4 +63,4 @@ def inexact_mvr(momentum: Any, *, correction: Any = 0.025) -> Estimator:
             estimate, updates, jnp.ones_like(state.started)
         )
 
-    return Estimator(init, update)
+    return optax.GradientTransformationExtraArgs(init, update)

@@ -3,10 +3,12 @@
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
+import optax
 
 from .. import tree
+from ..needs import Needs
 from ..static import memoised
-from ..types import Array, ReferenceEstimator, Tree
+from ..types import Array, Tree
 
 
 class LSVRGState(NamedTuple):
@@ -15,14 +17,16 @@ class LSVRGState(NamedTuple):
     Attributes:
       anchor: ∇f(w), like the parameters.
       started: has there been a gradient?
+      needs: what the update takes.
     """
 
     anchor: Tree
     started: Array
+    needs: Any = Needs(("reference_grads", "full_grads", "full"))
 
 
 @memoised
-def l_svrg() -> ReferenceEstimator:
+def l_svrg() -> optax.GradientTransformationExtraArgs:
     """The noise of a sample is taken off at a reference point, whose gradient is known.
 
         g = ∇f(x; ξ) − ∇f(w; ξ) + ∇f(w),   then w ← x with probability p
@@ -33,7 +37,7 @@ def l_svrg() -> ReferenceEstimator:
     coin.
 
     Returns:
-      An estimator whose `update(grads, state, params=None, *, previous_grads, full,
+      An estimator whose `update(grads, state, params=None, *, reference_grads, full,
       full_grads)` takes the gradients on one sample at x and at w; has the coin fallen;
       and then ∇f(x), which is not read otherwise. The first update is to be with
       `full`, w being x⁰.
@@ -49,23 +53,23 @@ def l_svrg() -> ReferenceEstimator:
         state,
         params=None,
         *,
-        previous_grads=None,
+        reference_grads=None,
         full: Any = None,
         full_grads=None,
         **extra,
     ):
         del params, extra
-        if previous_grads is None or full is None or full_grads is None:
+        if reference_grads is None or full is None or full_grads is None:
             raise TypeError(
                 "l_svrg needs the gradient of the same sample at the reference point, "
                 "whether that point moves, and the full gradient if it does: "
-                "update(grads, state, params, previous_grads=..., full=..., "
+                "update(grads, state, params, reference_grads=..., full=..., "
                 "full_grads=...). Wrappers that drop them (optax.MultiSteps) cannot be "
                 "used."
             )
         anchor = tree.select(state.started, state.anchor, full_grads)
-        estimate = tree.add(tree.sub(updates, previous_grads), anchor)
+        estimate = tree.add(tree.sub(updates, reference_grads), anchor)
         anchor = tree.select(full, full_grads, anchor)
         return estimate, LSVRGState(anchor, jnp.ones_like(state.started))
 
-    return ReferenceEstimator(init, update)
+    return optax.GradientTransformationExtraArgs(init, update)

@@ -5,10 +5,9 @@ from typing import Any
 import optax
 
 from .. import checks, tree
-from ..types import Estimator
 
 
-def local_step(step_size: Any) -> Estimator:
+def local_step(step_size: Any) -> optax.GradientTransformationExtraArgs:
     """Where gradient descent would go: what workers compress who compress iterates.
 
         T(x) = x − γ∇f(x)
@@ -39,4 +38,4 @@ def local_step(step_size: Any) -> Estimator:
             )
         return tree.add_scaled(params, -step_size, updates), state
 
-    return Estimator(optax.init_empty_state, update)
+    return optax.GradientTransformationExtraArgs(optax.init_empty_state, update)

@@ -3,9 +3,11 @@
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
+import optax
 
 from .. import tree
-from ..types import Array, Tree, TwoPointEstimator
+from ..needs import PREVIOUS_GRADS
+from ..types import Array, Tree
 
 
 class MVRState(NamedTuple):
@@ -14,13 +16,15 @@ class MVRState(NamedTuple):
     Attributes:
       estimate: g, like the parameters.
       started: has there been a gradient?
+      needs: what the update takes.
     """
 
     estimate: Tree
     started: Array
+    needs: Any = PREVIOUS_GRADS
 
 
-def mvr(momentum: Any) -> TwoPointEstimator:
+def mvr(momentum: Any) -> optax.GradientTransformationExtraArgs:
     """Momentum that is moved along with the point, so that it does not lag behind.
 
         g⁰ = ∇f(x⁰; ξ⁰),   gᵏ = ∇f(xᵏ; ξᵏ) + β (gᵏ⁻¹ - ∇f(xᵏ⁻¹; ξᵏ))
@@ -66,4 +70,4 @@ def mvr(momentum: Any) -> TwoPointEstimator:
         )
         return estimate, MVRState(estimate, jnp.ones_like(state.started))
 
-    return TwoPointEstimator(init, update)
+    return optax.GradientTransformationExtraArgs(init, update)

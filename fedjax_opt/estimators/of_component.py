@@ -4,8 +4,9 @@ from typing import NamedTuple
 
 import optax
 
+from ..needs import Needs, only
 from ..static import memoised
-from ..types import Array, Estimator, Tree
+from ..types import Array, Tree
 
 
 class OfComponent(NamedTuple):
@@ -21,7 +22,7 @@ class OfComponent(NamedTuple):
 
 
 @memoised
-def of_component() -> Estimator:
+def of_component() -> optax.GradientTransformationExtraArgs:
     """Passes gradients on, with the component that they are of.
 
     For mechanisms that remember something of every component, such as `diana_rr`.
@@ -30,6 +31,8 @@ def of_component() -> Estimator:
       An estimator whose `update(grads, state, params=None, *, component)` returns an
       `OfComponent`.
     """
+
+    needs = Needs(("component",))
 
     def update(updates, state, params=None, *, component=None, **extra):
         del params, extra
@@ -40,4 +43,4 @@ def of_component() -> Estimator:
             )
         return OfComponent(updates, component), state
 
-    return Estimator(optax.init_empty_state, update)
+    return optax.GradientTransformationExtraArgs(only(needs), update)

@@ -2,19 +2,28 @@
 
 from typing import Any, NamedTuple
 
+import optax
+
 from .. import tree
+from ..needs import Needs
 from ..static import memoised
-from ..types import Tree, TwoPointEstimator
+from ..types import Tree
 
 
 class PAGEState(NamedTuple):
-    """State of `page`: the estimate g, like the parameters."""
+    """State of `page`.
+
+    Attributes:
+      estimate: g, like the parameters.
+      needs: what the update takes.
+    """
 
     estimate: Tree
+    needs: Any = Needs(("previous_grads", "full"))
 
 
 @memoised
-def page() -> TwoPointEstimator:
+def page() -> optax.GradientTransformationExtraArgs:
     """Now and then the full gradient; in between differences on small batches add up.
 
         gᵏ = ∇f(xᵏ)                                              if the batch is full
@@ -55,4 +64,4 @@ def page() -> TwoPointEstimator:
         estimate = tree.select(full, updates, moved)
         return estimate, PAGEState(estimate)
 
-    return TwoPointEstimator(init, update)
+    return optax.GradientTransformationExtraArgs(init, update)

@@ -3,13 +3,16 @@
 from typing import Any
 
 import jax.numpy as jnp
+import optax
 
 from .. import checks, tree
-from ..types import TwoPointEstimator
+from ..needs import PREVIOUS_GRADS, Needs
 from .mvr import MVRState
 
 
-def partial_mvr(probability: Any, momentum: Any = None) -> TwoPointEstimator:
+def partial_mvr(
+    probability: Any, momentum: Any = None
+) -> optax.GradientTransformationExtraArgs:
     """MVR of a worker that comes with probability p: what it learns counts 1/p times.
 
         k = ∇f(xᵏ; ξᵏ) − ∇f(xᵏ⁻¹; ξᵏ) − b (h − ∇f(xᵏ⁻¹; ξᵏ)),   h ← h + k/p
@@ -35,10 +38,12 @@ def partial_mvr(probability: Any, momentum: Any = None) -> TwoPointEstimator:
     Reference: Tyurin, Richtárik (2022). arXiv:2205.15580.
     """
     b = _step(probability, momentum)
-    return _partial("partial_mvr", probability, lambda full: b)
+    return _partial("partial_mvr", probability, lambda full: b, PREVIOUS_GRADS)
 
 
-def partial_page(probability: Any, momentum: Any = None) -> TwoPointEstimator:
+def partial_page(
+    probability: Any, momentum: Any = None
+) -> optax.GradientTransformationExtraArgs:
     """PAGE of a worker that comes with probability p: what it learns counts 1/p times.
 
         k = ∇f(xᵏ) − ∇f(xᵏ⁻¹) − b (h − ∇f(xᵏ⁻¹))     if the batch is full, else
@@ -73,7 +78,8 @@ def partial_page(probability: Any, momentum: Any = None) -> TwoPointEstimator:
             )
         return jnp.where(full, b, 0.0)
 
-    return _partial("partial_page", probability, step)
+    needs = Needs(("previous_grads", "full"))
+    return _partial("partial_page", probability, step, needs)
 
 
 def _step(probability, momentum):
@@ -83,11 +89,13 @@ def _step(probability, momentum):
     return probability / (2 - probability) if momentum is None else 1 - momentum
 
 
-def _partial(name: str, probability, step) -> TwoPointEstimator:
+def _partial(
+    name: str, probability, step, needs: Needs
+) -> optax.GradientTransformationExtraArgs:
     """h ← h + k/p, where `step(full)` is the b of k."""
 
     def init(params):
-        return MVRState(tree.zeros_like(params), jnp.asarray(False))
+        return MVRState(tree.zeros_like(params), jnp.asarray(False), needs)
 
     def update(
         updates, state, params=None, *, previous_grads=None, full: Any = None, **extra
@@ -104,6 +112,6 @@ def _partial(name: str, probability, step) -> TwoPointEstimator:
         k = tree.add_scaled(tree.sub(updates, previous_grads), -step(full), behind)
         moved = tree.add_scaled(h, 1 / probability, k)
         estimate = tree.select(state.started, moved, updates)
-        return estimate, MVRState(estimate, jnp.ones_like(state.started))
+        return estimate, MVRState(estimate, jnp.ones_like(state.started), needs)
 
-    return TwoPointEstimator(init, update)
+    return optax.GradientTransformationExtraArgs(init, update)

@@ -1,10 +1,13 @@
 """SAGA. arXiv:1407.0202."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import optax
 
 from .. import checks, tree
+from ..needs import Needs
 from ..static import memoised
-from ..types import Estimator, Tree
+from ..types import Tree
 
 
 class SAGAState(NamedTuple):
@@ -13,14 +16,16 @@ class SAGAState(NamedTuple):
     Attributes:
       table: T, the last gradient of every component, leaves [m, ...].
       mean: (1/m) Σⱼ Tⱼ.
+      needs: what the update takes.
     """
 
     table: Tree
     mean: Tree
+    needs: Any = Needs(("component",))
 
 
 @memoised
-def saga(num_components: int) -> Estimator:
+def saga(num_components: int) -> optax.GradientTransformationExtraArgs:
     """The noise of a component is taken off by the gradient that it had last.
 
         g = ∇fⱼ(x) − Tⱼ + (1/m) Σₗ Tₗ,   then Tⱼ ← ∇fⱼ(x)
@@ -62,4 +67,4 @@ def saga(num_components: int) -> Estimator:
         table = tree.set_row(state.table, component, updates, after=change)
         return estimate, SAGAState(table, mean)
 
-    return Estimator(init, update)
+    return optax.GradientTransformationExtraArgs(init, update)

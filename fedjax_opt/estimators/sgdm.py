@@ -3,9 +3,10 @@
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
+import optax
 
 from .. import checks, tree
-from ..types import Array, Estimator, Tree
+from ..types import Array, Tree
 
 
 class SGDMState(NamedTuple):
@@ -20,7 +21,7 @@ class SGDMState(NamedTuple):
     started: Array
 
 
-def sgdm(momentum: Any, *, folds: int = 1) -> Estimator:
+def sgdm(momentum: Any, *, folds: int = 1) -> optax.GradientTransformationExtraArgs:
     """Averages gradients with exponentially small weight of old ones, from the first.
 
         v⁰ = ∇f(x⁰; ξ⁰),   vᵏ = β vᵏ⁻¹ + (1 − β) ∇f(xᵏ; ξᵏ)
@@ -53,4 +54,4 @@ def sgdm(momentum: Any, *, folds: int = 1) -> Estimator:
             averages.append(estimate)
         return estimate, SGDMState(tuple(averages), jnp.ones_like(state.started))
 
-    return Estimator(init, update)
+    return optax.GradientTransformationExtraArgs(init, update)

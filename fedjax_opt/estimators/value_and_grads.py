@@ -1,6 +1,5 @@
 """Everything that an optimizer must be given, taken from a loss."""
 
-import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -8,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from ..needs import OF_ONE_SAMPLE, hessian_product, states
+from ..needs import OF_ONE_SAMPLE, hessian_product, point, states
 from ..types import Array, Tree
 
 
@@ -86,15 +85,13 @@ def value_and_grads(
         return updates, WithPrevious(optimizer_state, params)
 
     def evaluate(params, state, *sample):
-        def of_sample(point):
-            return loss(point, *sample)
+        def of_sample(x):
+            return loss(x, *sample)
 
-        point = _point(state.optimizer, params)
-        value, grads = jax.value_and_grad(of_sample)(point)
+        value, grads = jax.value_and_grad(of_sample)(point(state.optimizer, params))
         extra = {}
         for _, needs in states(state.optimizer):
-            supplied = _supply(needs, of_sample, value, params, state.previous)
-            extra |= supplied
+            extra |= _supply(needs, of_sample, value, params, state.previous)
         return value, grads, extra
 
     return Oracle(optax.GradientTransformationExtraArgs(init, update), evaluate)
@@ -111,25 +108,10 @@ def _supply(needs, loss, value, params, previous) -> dict[str, Any]:
     for name in needs.inputs:
         if name not in makers:
             raise ValueError(
-                f"a part of the optimizer asks for {name}=, which a loss does not tell; "
-                f"known are {', '.join(makers)}: leave the part out"
+                f"a part of the optimizer asks for {name}=, which is none of what a "
+                f"loss tells, {', '.join(makers)}: leave the part out"
             )
     return {name: makers[name]() for name in needs.inputs}
-
-
-def _point(state, params) -> Tree:
-    """Where the gradient is to be taken."""
-    points = [
-        functools.partial(needs.point, part)
-        for part, needs in states(state)
-        if needs.point is not None
-    ]
-    if len(points) > 1:
-        raise ValueError(
-            f"{len(points)} parts of the optimizer want the gradient at points of "
-            "their own; keep one of them"
-        )
-    return points[0](params) if points else params
 
 
 def _looks_back(state) -> bool:

@@ -5,9 +5,11 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from jax.sharding import Mesh
 
-from ..simulate import cost
+from .. import needs
+from ..simulate import cost, replay, round_grads
 from ..simulate.layout import over
 from ..simulate.order import made_for
 from ..simulate.trace import check_key, check_outermost, check_workers
@@ -99,6 +101,7 @@ def _check(methods, problem, keys, horizon, num_workers, compute_time, link):
     for key in keys:
         check_key(key)
     _check_parts(made_for(methods[0], problem))
+    _check_inputs(made_for(methods[0], problem), problem)
     _check_components(methods[0], problem)
     alive = np.isfinite(compute_time.lower_bound)
     for method in methods:
@@ -126,7 +129,6 @@ def _check_parts(method: Method) -> None:
     """Refuses parts of which one would be ignored."""
     of_events = {
         "accumulator": method.accumulator,
-        "eval_params": method.eval_params,
         "read": method.read,
         "components": method.components or None,
     }
@@ -151,18 +153,53 @@ def _check_parts(method: Method) -> None:
             f"{name} has a mechanism, which goes in rounds and takes no "
             f"{' or '.join(given)}: leave one out"
         )
-    if method.downlink is not None and method.mechanism().bits_down is not None:
+    mechanism = None if method.mechanism is None else method.mechanism()
+    if mechanism and mechanism.bits_down and method.downlink is not None:
         raise ValueError(
-            f"{name} has a mechanism whose server sends more, or other things, than the "
-            "model, so it takes no downlink: leave it out"
+            f"{name} has a mechanism whose server sends other things than the model, "
+            "so it takes no downlink: leave it out"
         )
-    if method.estimator().reference:
+
+
+def _check_inputs(method: Method, problem: Problem) -> None:
+    """Refuses parts that need what they would not be given."""
+    name = method.label or "the method"
+    of_optimizer = needs.inputs(method.optimizer(), problem.init)
+    if of_optimizer:
+        raise ValueError(
+            f"{name} has an optimizer that needs {_listed(of_optimizer)}, which a "
+            "server that is sent gradients does not have: make what needs it the "
+            "estimator, or take another optimizer"
+        )
+    asked = needs.inputs(method.estimator(), problem.init)
+    in_rounds = method.mechanism is not None
+    unknown = asked - (round_grads.SUPPLIED if in_rounds else replay.SUPPLIED)
+    if "reference_grads" in asked:
         _check_reference(method, name)
-    if method.accumulator is not None and method.estimator().points > 1:
+    if unknown:
+        raise ValueError(
+            f"{name} has an estimator that needs {_listed(unknown)}, which a run does "
+            f"not supply{'' if in_rounds else ' without mechanism='}: take another one"
+        )
+    if "component" in asked and method.order is None:
+        raise ValueError(
+            f"{name} has an estimator that needs the component of a gradient, which "
+            "an order names: give it order="
+        )
+    if "full" in asked and in_rounds and method.refresh is None:
+        raise ValueError(
+            f"{name} has an estimator that needs to know which gradients are full, "
+            "which a coin says: give it refresh="
+        )
+    if method.accumulator is not None and asked & needs.OF_ONE_SAMPLE:
         raise ValueError(
             f"{name} has an accumulator, which takes single gradients, and an "
             "estimator that needs pairs: leave one out"
         )
+
+
+def _listed(names) -> str:
+    return ", ".join(f"{name}=" for name in sorted(names))
 
 
 def _check_reference(method: Method, name: str) -> None:
@@ -183,7 +220,7 @@ def _estimate(method: Method, point):
     """What a worker's estimator hands to the mechanism, as shapes."""
     if method.order is None:
         return point
-    estimator = method.estimator()
+    estimator = optax.with_extra_args_support(method.estimator())
 
     def estimate(point):
         state = estimator.init(point)

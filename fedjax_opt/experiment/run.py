@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
+from .. import needs
 from ..simulate import cost
 from ..simulate.devices import (
     gathered,
@@ -172,7 +173,8 @@ def execute(
     records = [_records(e, horizon, method.label) for e in events]
     length = chunk_length(chunks, [r.updates for r in records], horizon)
     cuts = [cut(r.updates, length, horizon) for r in records]
-    points, in_order = method.estimator().points, method.read is not None
+    asked = needs.inputs(method.estimator(), problem.init)
+    points, in_order = 1 + bool(asked & needs.OF_ONE_SAMPLE), method.read is not None
     runs = [
         used(e, c.updates, points, in_order) for e, c in zip(events, cuts, strict=True)
     ]

@@ -30,6 +30,5 @@ def accelerated_rennala_sgd(*, step_size, batch_size, stop: bool = False) -> Met
         schedule=events.rennala(batch_size=batch_size, stop=stop),
         estimator=Partial(estimators.sgd),
         optimizer=Partial(transforms.ac_sa, step_size),
-        eval_params=Partial(transforms.ac_sa_eval_params),
         label="accelerated_rennala_sgd",
     )

@@ -5,7 +5,7 @@ from jax.tree_util import Partial
 
 from .. import events, transforms
 from ..mechanisms.clip21 import clip21
-from ..types import Estimator, Method
+from ..types import Method
 
 
 def clip21_sgd2m(
@@ -35,12 +35,8 @@ def clip21_sgd2m(
     """
     return Method(
         schedule=events.synchronous(),
-        estimator=Partial(_momentum, momentum),
+        estimator=Partial(transforms.momentum, momentum),
         mechanism=Partial(clip21, threshold, estimate_step=estimate_step, noise=noise),
         optimizer=Partial(optax.sgd, step_size),
         label="clip21_sgd2m",
     )
-
-
-def _momentum(momentum):
-    return Estimator(*optax.with_extra_args_support(transforms.momentum(momentum)))

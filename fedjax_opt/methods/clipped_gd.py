@@ -6,7 +6,7 @@ from jax.tree_util import Partial
 from .. import events, mechanisms, transforms
 from ..compressors import identity
 from ..static import constant
-from ..types import Estimator, Method
+from ..types import Method
 
 
 def clipped_gd(*, step_size, threshold) -> Method:
@@ -26,13 +26,9 @@ def clipped_gd(*, step_size, threshold) -> Method:
     """
     return Method(
         schedule=events.synchronous(),
-        estimator=Partial(_clipped, threshold),
+        estimator=Partial(transforms.clip, threshold),
         mechanism=Partial(constant(mechanisms.dcgd(identity()))),
         optimizer=Partial(optax.sgd, step_size),
         full_gradients=True,
         label="clipped_gd",
     )
-
-
-def _clipped(threshold):
-    return Estimator(*optax.with_extra_args_support(transforms.clip(threshold)))

@@ -1,13 +1,11 @@
 """EF21-Muon. arXiv:2510.00643."""
 
-import optax
 from jax.tree_util import Partial
 
 from .. import events, mechanisms, transforms
 from ..static import bind, constant
 from ..types import (
     Compressor,
-    Estimator,
     Geometry,
     Method,
     TreeCompressor,
@@ -58,5 +56,4 @@ def ef21_muon(
 
 
 def _momentum(momentum):
-    average = transforms.momentum(momentum, from_first=True)
-    return Estimator(*optax.with_extra_args_support(average))
+    return transforms.momentum(momentum, from_first=True)

@@ -118,7 +118,8 @@ def _advance(
 
 def _parts(method, functions, origin, number_key, num_workers):
     method = in_dtype_of(origin.params, without_schedule(method))
-    return parts_of(method, functions, origin.data, number_key, num_workers, SHAPE)
+    problem = (functions, origin.data, origin.params)
+    return parts_of(method, *problem, number_key, num_workers, SHAPE)
 
 
 def _arrival(schedule, parts, compute_time, wide, state: State):

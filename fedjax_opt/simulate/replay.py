@@ -12,9 +12,12 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from .. import keys, tree
-from ..types import Accumulator, Estimator, Method
+from .. import keys, needs, tree
+from ..types import Accumulator, Method
 from .stream import Blocks, Capacities, Draws, Stream
+
+# What a replay supplies, see `needs.Needs`.
+SUPPLIED = needs.OF_ONE_SAMPLE | {"full"}
 
 # A job's key is that of its sample; other draws of the job fold in one of these, large
 # so that they are none of the numbers that a sample may fold in, or `split` use.
@@ -27,8 +30,8 @@ class ReplayState(NamedTuple):
     Attributes:
       params: x^k.
       optimizer, estimator: their states.
-      sums: per point of the estimator, the weighted sum of the gradients so far; or
-        the state of the method's accumulator.
+      sums: the weighted sum of the gradients so far, and of what the estimator needs
+        of the same samples; or the state of the method's accumulator.
       slots: the points that are still read, and one of no use: a row each of a table
         for every leaf; () if only the newest is read.
     """
@@ -46,6 +49,7 @@ class Parts(NamedTuple):
     Attributes:
       method: whose other parts they are.
       optimizer, estimator: the server's.
+      inputs: what the estimator needs besides gradients.
       accumulator: or None for the weighted sum.
       problem: the functions of a `Problem`: `draw`, `grad`, `component`.
       data: of the problem.
@@ -57,7 +61,8 @@ class Parts(NamedTuple):
 
     method: Method
     optimizer: optax.GradientTransformationExtraArgs
-    estimator: Estimator
+    estimator: optax.GradientTransformationExtraArgs
+    inputs: frozenset
     accumulator: Accumulator | None
     problem: Any
     data: Any
@@ -65,6 +70,16 @@ class Parts(NamedTuple):
     samples: bool
     num_workers: int
     shape: Capacities
+
+    @property
+    def second(self) -> str | None:
+        """What is needed of the sample of a gradient besides it."""
+        return next(iter(self.inputs & needs.OF_ONE_SAMPLE), None)
+
+    @property
+    def points(self) -> int:
+        """How many points are read for a gradient."""
+        return 1 if self.second is None else 2
 
 
 def replay(
@@ -77,7 +92,7 @@ def replay(
       key: of the samples.
       shape: of `stream.capacities`.
     """
-    parts = parts_of(method, problem, data, key, num_workers, shape)
+    parts = parts_of(method, problem, data, params, key, num_workers, shape)
 
     def advance(state, stream, first, last):
         def body(index, state):
@@ -89,14 +104,16 @@ def replay(
 
 
 def parts_of(
-    method: Method, problem, data, key, num_workers: int, shape: Capacities
+    method: Method, problem, data, params, key, num_workers: int, shape: Capacities
 ) -> Parts:
     """The parts of a method, ready for a problem."""
     sampled = problem.draw is not None or method.components
+    estimator = optax.with_extra_args_support(method.estimator())
     return Parts(
         method=method,
         optimizer=optax.with_extra_args_support(method.optimizer()),
-        estimator=method.estimator(),
+        estimator=estimator,
+        inputs=needs.inputs(estimator, params),
         accumulator=None if method.accumulator is None else method.accumulator(),
         problem=problem,
         data=data,
@@ -129,15 +146,12 @@ def _no_sums(parts: Parts, params):
         return parts.accumulator.init(params, parts.num_workers)
     if parts.shape.every_row_steps:
         return ()
-    return (tree.zeros_like(params),) * parts.estimator.points
+    return (tree.zeros_like(params),) * parts.points
 
 
 def sent(parts: Parts, server: ReplayState):
-    """What workers are sent: x^k unless the method has `eval_params`."""
-    eval_params = parts.method.eval_params
-    if eval_params is None:
-        return server.params
-    return eval_params(server.optimizer, server.params)
+    """What workers are sent: x^k unless the optimizer names another point."""
+    return needs.point(server.optimizer, server.params)
 
 
 def _draw(parts: Parts, state: ReplayState, stream: Stream, index) -> ReplayState:
@@ -253,37 +267,42 @@ def _keep(parts: Parts, server: ReplayState, slots, slot) -> ReplayState:
 def _read(parts: Parts, state: ReplayState, row):
     """The points that the job needs: the one it started from, the one before that."""
     if parts.shape.slots == 1:
-        return (sent(parts, state),) * parts.estimator.points
+        return (sent(parts, state),) * parts.points
     if parts.method.read is not None:
         key = jax.random.fold_in(keys.of_job(parts.key, row.worker, row.job), READS)
         ring = jax.tree.map(
             lambda s, x: s[:-1].reshape(-1, *x.shape), state.slots, state.params
         )
         return (parts.method.read(key, ring, row.version, row.newest),)
-    places = (row.slot, row.before)[: parts.estimator.points]
+    places = (row.slot, row.before)[: parts.points]
     points = tuple(tree.row(state.slots, place) for place in places)
     return _shaped(parts, state, points)
 
 
 def _shaped(parts: Parts, state: ReplayState, points):
     """Points whose leaves are flat, with those of the model."""
-    like = (state.params,) * parts.estimator.points
+    like = (state.params,) * parts.points
     return jax.tree.map(lambda flat, x: flat.reshape(x.shape), points, like)
 
 
 def _gradients(parts: Parts, row, points, sample):
-    """At the job's point and, for a pair, at the version before."""
+    """At the job's point and, for a pair, what looks back at the version before."""
 
     def at(point):
         sampled = sample if parts.samples else None
         return parts.problem.grad(parts.data, point, row.worker, sampled)
 
-    if parts.estimator.points == 1:
+    def back():
+        if parts.second == "hvp":
+            return needs.hessian_product(at, *points)
+        return at(points[1])
+
+    if parts.points == 1:
         return (at(points[0]),)
     return jax.lax.cond(
         row.kind == 0,
         lambda: (at(points[0]), tree.zeros_like(points[1])),
-        lambda: (at(points[0]), at(points[1])),
+        lambda: (at(points[0]), back()),
     )
 
 
@@ -319,10 +338,11 @@ def _step(parts: Parts, state: ReplayState, row, grads, **extra) -> ReplayState:
 
     `extra` goes to the optimizer, with the key of the job that brought the step about.
     """
-    two = parts.estimator.points == 2
-    pair = {"previous_grads": grads[1], "full": row.kind == 0} if two else {}
+    given = {"full": row.kind == 0} if "full" in parts.inputs else {}
+    if parts.second is not None:
+        given[parts.second] = grads[1]
     estimate, estimator_state = parts.estimator.update(
-        grads[0], state.estimator, state.params, **pair
+        grads[0], state.estimator, state.params, **given
     )
     key = jax.random.fold_in(keys.of_job(parts.key, row.worker, row.job), STEPS)
     updates, optimizer_state = parts.optimizer.update(

@@ -186,7 +186,7 @@ def _bits_of_all(parts: Parts, messages, like, server: Server) -> Bits:
 
 
 def broadcast_bits(mechanism: Mechanism, server_keys, server_state, like) -> Bits:
-    """The length of what the server sends to all: the model, if nothing else is said."""
+    """The length of what the server sends to all: by default the model."""
     if mechanism.bits_down is not None:
         return mechanism.bits_down(server_keys, server_state, like)
     length = wire_bits(like)

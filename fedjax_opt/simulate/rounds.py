@@ -7,11 +7,12 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh
 
-from .. import keys, tree
+from .. import needs, tree
 from ..types import Mechanism, Method
 from .distribute import DistributeState, coming_keys, distribute
 from .downlink import downlink, eval_params
 from .layout import over, stacked
+from .round_grads import Common, Oracle, Own, round_grads
 
 
 class RoundsState(NamedTuple):
@@ -52,65 +53,26 @@ def rounds(
     keeps the states of its own workers.
     """
     sample_key, mechanism_key = jax.random.split(key)
-    estimator = method.estimator()
+    estimator, server = method.estimator(), method.optimizer()
     layout = stacked() if mesh is None else over(mesh, num_workers)
     workers = jnp.arange(num_workers, dtype=jnp.int32)
-    draws = problem.draw is not None and not method.full_gradients
-    two_points = estimator.points == 2
-    mixed = method.refresh is not None and not estimator.reference
-
     refresh = None if method.refresh is None else method.refresh()
     order = None if method.order is None else method.order()
+    asked = needs.inputs(estimator, params)
+    looks_back = bool(asked & needs.OF_ONE_SAMPLE)
+    references = "reference_grads" in asked
+    oracle = Oracle(
+        grad=problem.grad,
+        draw=problem.draw,
+        local_component=problem.local_component,
+        inputs=asked,
+        draws=problem.draw is not None and not method.full_gradients,
+        ordered=order is not None,
+        mixed=refresh is not None and not references,
+    )
 
-    def sampled(worker, component, point, server):
-        """The gradient of a worker on its sample of this round."""
-        round_index, data, sample_key = server
-        sample = None
-        if order is not None:
-            sample = problem.local_component(data, worker, component)
-        elif draws:
-            job_key = keys.of_job(sample_key, worker, round_index)
-            sample = problem.draw(job_key, data, worker)
-        return problem.grad(data, point, worker, sample)
-
-    def whole(index, full, point, data, otherwise):
-        """The full local gradients, if anybody takes one."""
-
-        def local(worker):
-            return problem.grad(data, point, worker, None)
-
-        return jax.lax.cond(
-            full.any(), lambda: jax.vmap(local)(index), lambda: otherwise
-        )
-
-    def gradients_of(workers, server):
-        index, component, full = workers
-        point, *server = server
-        grads = jax.vmap(lambda i, j: sampled(i, j, point, server))(index, component)
-        if mixed:
-            local = whole(index, full, point, server[1], grads)
-            grads = jax.vmap(tree.select)(full, local, grads)
-        return grads, ()
-
-    def at_references_of(workers, server):
-        index, component, full, references = workers
-        point, *server = server
-        grads = jax.vmap(lambda i, j, w: sampled(i, j, w, server))(
-            index, component, references
-        )
-        nothing = tree.zeros_like(grads)
-        return (grads, whole(index, full, point, server[1], nothing)), ()
-
-    def gradients(point, round_index, component, full):
-        server = (point, round_index, data, sample_key)
-        own = (workers, component, full)
-        return layout.spread(gradients_of)(own, server)[0]
-
-    def at_references(references, point, round_index, component, full):
-        """Gradients at the reference points; at `point` full ones where these move."""
-        server = (point, round_index, data, sample_key)
-        own = (workers, component, full, references)
-        return layout.spread(at_references_of)(own, server)[0]
+    def of_workers(own, common):
+        return round_grads(oracle, own, common), ()
 
     def components(epoch):
         """Those of each worker in the rounds of an epoch, [n, m]."""
@@ -134,12 +96,21 @@ def rounds(
         coming = coming_keys(adapter, num_workers)
         return jax.vmap(refresh, (0, None))(coming, state.round) | (state.round == 0)
 
+    def placed(x):
+        """Leaves [n, ...], each row with its worker."""
+        return layout.place(x, ())[0]
+
     beginning = jnp.zeros((), jnp.int32)
+    at_start = params if looks_back else ()
+    if references:
+        at_start = placed(tree.with_rows(params, num_workers))
     first_grads = None
     if method.first_gradients:
         _, component = renewed(components(0), beginning)
         everybody = jnp.ones(num_workers, bool)
-        first_grads = gradients(params, beginning, component, everybody)
+        own = Own(workers, component, everybody, at_start if references else ())
+        common = Common(params, params, beginning, data, sample_key)
+        (first_grads, _), _ = layout.spread(of_workers)(own, common)
     make_participation, make_aggregator = method.participation, method.aggregator
     uplink = distribute(
         mechanism,
@@ -151,7 +122,7 @@ def rounds(
         mesh=mesh,
         first_grads=first_grads,
     )
-    optimizer = optax.chain(uplink, method.optimizer())
+    optimizer = optax.chain(uplink, server)
     if method.downlink is not None:
         down_key = jax.random.fold_in(mechanism_key, num_workers)
         optimizer = downlink(optimizer, method.downlink(), key=down_key)
@@ -166,31 +137,25 @@ def rounds(
         return (info.bits.wire,)
 
     def seen(state):
-        if method.downlink is None:
-            return state.params
-        return eval_params(state.optimizer)
+        """The point that workers are sent."""
+        if method.downlink is not None:
+            return eval_params(state.optimizer)
+        _, server_state = state.optimizer
+        return needs.point(server_state, state.params)
 
     def moved(previous, point, full):
         """What `RoundsState.previous` is in the next round."""
-        if estimator.reference:
+        if references:
             return jax.vmap(tree.select, (0, None, 0))(full, point, previous)
-        return point if two_points else ()
+        return point if looks_back else ()
 
     def one_round(_, state):
-        point, full, extra = seen(state), coins(state), {}
+        point, full = seen(state), coins(state)
         epoch, component = renewed(state.order, state.round)
-        given = (state.round, component, full)
-        if estimator.reference:
-            extra["previous_grads"], extra["full_grads"] = at_references(
-                state.previous, point, *given
-            )
-        elif two_points:
-            extra["previous_grads"] = gradients(state.previous, *given)
-        if refresh is not None:
-            extra["full"] = full
-        if order is not None:
-            extra["component"] = component
-        grads = gradients(point, *given)
+        own = Own(workers, component, full, state.previous if references else ())
+        before = state.previous if looks_back else ()
+        common = Common(point, before, state.round, data, sample_key)
+        (grads, extra), _ = layout.spread(of_workers)(own, common)
         updates, optimizer_state = optimizer.update(
             grads, state.optimizer, state.params, **extra
         )
@@ -207,9 +172,6 @@ def rounds(
         return jax.lax.fori_loop(first, last, one_round, state)
 
     optimizer_state = optimizer.init(params)
-    at_start = params if two_points else ()
-    if estimator.reference:
-        at_start, _ = layout.place(tree.with_rows(params, num_workers), ())
     state = RoundsState(
         params=params,
         previous=at_start,

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import optax
 
 from .. import checks, tree
+from ..needs import Needs
 from ..types import Array, Tree
 
 
@@ -16,10 +17,12 @@ class ACSAState(NamedTuple):
     Attributes:
       lookahead: u, like the parameters.
       count: k, the updates so far.
+      needs: where gradients are to be taken.
     """
 
     lookahead: Tree
     count: Array
+    needs: Any
 
 
 def ac_sa(step_size: Any) -> optax.GradientTransformation:
@@ -47,7 +50,8 @@ def ac_sa(step_size: Any) -> optax.GradientTransformation:
     checks.positive(step_size, "step_size")
 
     def init(params):
-        return ACSAState(jax.tree.map(jnp.asarray, params), jnp.zeros((), jnp.int32))
+        lookahead = jax.tree.map(jnp.asarray, params)
+        return ACSAState(lookahead, jnp.zeros((), jnp.int32), AT_LOOKAHEAD)
 
     def update(updates, state, params=None):
         if params is None:
@@ -55,7 +59,7 @@ def ac_sa(step_size: Any) -> optax.GradientTransformation:
         growing = step_size * (_number(state.count) + 1)
         lookahead = tree.add_scaled(state.lookahead, -growing, updates)
         change = tree.scale(_weight(state), tree.sub(lookahead, params))
-        return change, ACSAState(lookahead, state.count + 1)
+        return change, state._replace(lookahead=lookahead, count=state.count + 1)
 
     return optax.GradientTransformation(init, update)
 
@@ -63,6 +67,9 @@ def ac_sa(step_size: Any) -> optax.GradientTransformation:
 def ac_sa_eval_params(state: ACSAState, params: Tree) -> Tree:
     """yᵏ⁺¹, where the next gradient is to be taken."""
     return tree.add_scaled(params, _weight(state), tree.sub(state.lookahead, params))
+
+
+AT_LOOKAHEAD = Needs(point=ac_sa_eval_params)
 
 
 def _weight(state: ACSAState):

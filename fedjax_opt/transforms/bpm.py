@@ -9,6 +9,7 @@ import optax
 from .. import checks, tree
 from ..geometry import whole_tree_l2
 from ..linalg import nonzero
+from ..needs import Needs, only
 from .clip import clip
 from .prox_solvers import ProxSolver
 
@@ -44,6 +45,8 @@ def bpm(radius: Any, solver: ProxSolver) -> optax.GradientTransformationExtraArg
     """
     checks.positive(radius, "radius")
 
+    needs = Needs(("value_fn",))
+
     def update(updates, state, params=None, *, value_fn=None, **extra):
         del extra
         if params is None or value_fn is None:
@@ -71,4 +74,4 @@ def bpm(radius: Any, solver: ProxSolver) -> optax.GradientTransformationExtraArg
         change, _ = clip(radius).update(step(low), optax.EmptyState())
         return tree.select(slope > 0, change, tree.zeros_like(change)), state
 
-    return optax.GradientTransformationExtraArgs(optax.init_empty_state, update)
+    return optax.GradientTransformationExtraArgs(only(needs), update)

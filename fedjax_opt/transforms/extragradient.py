@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import optax
 
 from .. import checks, tree
+from ..needs import Needs
 from ..types import Array, Tree
 
 
@@ -15,10 +16,12 @@ class ExtragradientState(NamedTuple):
     Attributes:
       offset: x̃ − x, like the parameters; 0 where the next update extrapolates.
       extrapolated: does the next update step?
+      needs: where gradients are to be taken.
     """
 
     offset: Tree
     extrapolated: Array
+    needs: Any
 
 
 def extragradient(
@@ -50,14 +53,14 @@ def extragradient(
     checks.positive(ahead, "extrapolation_step")
 
     def init(params):
-        return ExtragradientState(tree.zeros_like(params), jnp.asarray(False))
+        return ExtragradientState(tree.zeros_like(params), jnp.asarray(False), AHEAD)
 
     def update(updates, state, params=None):
         del params
         stepping, zero = state.extrapolated, tree.zeros_like(updates)
         change = tree.select(stepping, tree.scale(-step_size, updates), zero)
         offset = tree.select(stepping, zero, tree.scale(-ahead, updates))
-        return change, ExtragradientState(offset, ~stepping)
+        return change, ExtragradientState(offset, ~stepping, state.needs)
 
     return optax.GradientTransformation(init, update)
 
@@ -65,3 +68,6 @@ def extragradient(
 def extragradient_eval_params(state: ExtragradientState, params: Tree) -> Tree:
     """x or x̃, where F is to be taken next."""
     return tree.add(params, state.offset)
+
+
+AHEAD = Needs(point=extragradient_eval_params)

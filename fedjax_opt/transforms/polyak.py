@@ -9,7 +9,10 @@ import optax
 from .. import checks
 from ..geometry import whole_tree_l2
 from ..linalg import nonzero
+from ..needs import Needs, only
 from ..types import Array
+
+VALUE = Needs(("value",))
 
 
 def scale_by_polyak_step(f_min: Any = 0.0) -> optax.GradientTransformationExtraArgs:
@@ -47,7 +50,7 @@ def scale_by_polyak_step(f_min: Any = 0.0) -> optax.GradientTransformationExtraA
         norm, length = _polyak(value, f_min, updates)
         return _times(length, norm, updates), state
 
-    return optax.GradientTransformationExtraArgs(optax.init_empty_state, update)
+    return optax.GradientTransformationExtraArgs(only(VALUE), update)
 
 
 class SmoothedPolyakState(NamedTuple):
@@ -55,9 +58,11 @@ class SmoothedPolyakState(NamedTuple):
 
     Attributes:
       step_size: γ of the update before; the first bound where there was none.
+      needs: what the update takes.
     """
 
     step_size: Array
+    needs: Any
 
 
 def scale_by_smoothed_polyak_step(
@@ -89,7 +94,8 @@ def scale_by_smoothed_polyak_step(
 
     def init(params):
         del params
-        return SmoothedPolyakState(jnp.asarray(first_bound, jnp.result_type(float)))
+        step_size = jnp.asarray(first_bound, jnp.result_type(float))
+        return SmoothedPolyakState(step_size, VALUE)
 
     def update(updates, state, params=None, *, value=None, **extra):
         del params, extra
@@ -97,7 +103,7 @@ def scale_by_smoothed_polyak_step(
         norm, length = _polyak(value, f_min, updates)
         length = jnp.minimum(length, growth * state.step_size * norm)
         step_size = jnp.where(norm > 0, length / nonzero(norm), state.step_size)
-        state = SmoothedPolyakState(step_size.astype(state.step_size.dtype))
+        state = state._replace(step_size=step_size.astype(state.step_size.dtype))
         return _times(length, norm, updates), state
 
     return optax.GradientTransformationExtraArgs(init, update)

@@ -5,6 +5,7 @@ from typing import Any
 import optax
 
 from .. import checks, tree
+from ..needs import Needs, only
 from .prox_solvers import ProxSolver
 
 
@@ -35,6 +36,8 @@ def sppm(step_size: Any, solver: ProxSolver) -> optax.GradientTransformationExtr
     """
     checks.positive(step_size, "step_size")
 
+    needs = Needs(("value_fn",))
+
     def update(updates, state, params=None, *, value_fn=None, **extra):
         del updates, extra
         if params is None or value_fn is None:
@@ -44,4 +47,4 @@ def sppm(step_size: Any, solver: ProxSolver) -> optax.GradientTransformationExtr
             )
         return tree.sub(solver(value_fn, params, step_size), params), state
 
-    return optax.GradientTransformationExtraArgs(optax.init_empty_state, update)
+    return optax.GradientTransformationExtraArgs(only(needs), update)

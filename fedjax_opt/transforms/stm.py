@@ -9,6 +9,7 @@ import optax
 from .. import checks, tree
 from ..geometry import whole_tree_l2
 from ..linalg import nonzero
+from ..needs import Needs
 from ..types import Array, Tree
 from .clip import clip
 
@@ -20,11 +21,13 @@ class STMState(NamedTuple):
       lookahead: z, like the parameters.
       curvature: G of the last update, 0 before the first.
       count: k, the updates so far.
+      needs: where gradients are to be taken.
     """
 
     lookahead: Tree
     curvature: Array
     count: Array
+    needs: Any
 
 
 def stm(
@@ -62,7 +65,8 @@ def stm(
     def init(params):
         curvature = jnp.zeros((), jnp.result_type(float))
         lookahead = jax.tree.map(jnp.asarray, params)
-        return STMState(lookahead, curvature, jnp.zeros((), jnp.int32))
+        count = jnp.zeros((), jnp.int32)
+        return STMState(lookahead, curvature, count, AT_LOOKAHEAD)
 
     def update(updates, state, params=None):
         if params is None:
@@ -74,7 +78,8 @@ def stm(
         step = eta * _half(state) / nonzero(curvature)
         lookahead = tree.add_scaled(state.lookahead, -step, updates)
         change = tree.scale(_weight(state), tree.sub(lookahead, params))
-        return change, STMState(lookahead, curvature, state.count + 1)
+        count = state.count + 1
+        return change, STMState(lookahead, curvature, count, state.needs)
 
     return optax.GradientTransformation(init, update)
 
@@ -116,6 +121,9 @@ def clipped_stm(step_size: Any, level: Any) -> optax.GradientTransformation:
 def stm_eval_params(state: STMState, params: Tree) -> Tree:
     """xᵏ⁺¹, where the next gradient is to be taken."""
     return tree.add_scaled(params, _weight(state), tree.sub(state.lookahead, params))
+
+
+AT_LOOKAHEAD = Needs(point=stm_eval_params)
 
 
 def _half(state: STMState):
