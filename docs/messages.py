@@ -11,10 +11,12 @@ send as many bits as `ROUNDS` rounds of gradient descent take; step sizes are tu
         --workers 20 --times equal --seeds 1 --bits 43520
 """
 
+import itertools
 import sys
 
 import jax
 import matplotlib.pyplot as plt
+from matplotlib.ticker import EngFormatter
 
 import fedjax_opt as fo
 from fedjax_opt.experiment import plot, setting
@@ -32,6 +34,8 @@ LABELS = {
     "marina_gd": "MARINA, Rand-K",
     "dasha_gd": "DASHA, Rand-K",
 }
+DASHED = ("ef_bv_gd", "dasha_gd")
+ROUNDING = 1e-13  # smaller losses are not drawn
 
 
 def compared(data: str):
@@ -52,14 +56,17 @@ def compared(data: str):
 def draw(axes, curves) -> None:
     """Loss above the least of all, and squared gradient norms, against bits."""
     least = min(columns["loss"].min() for columns in curves.values())
-    for i, (name, columns) in enumerate(curves.items()):
+    colors = dict(zip(LABELS, itertools.cycle(plot.PALETTE)))
+    for name, columns in curves.items():
         bits, loss = columns["bits_up"][0] / N, columns["loss"][0] - least
-        dashed = {"color": plot.PALETTE[i % 7], "linestyle": plot.DASHES[i // 7]}
-        above = loss > 1e-13
-        axes[0].semilogy(bits[above], loss[above], label=LABELS[name], **dashed)
-        axes[1].semilogy(bits, columns["grad_norm_sq"][0], **dashed)
+        style = {"color": colors[name], "linestyle": "--" if name in DASHED else "-"}
+        above = loss > ROUNDING
+        axes[0].semilogy(bits[above], loss[above], label=LABELS[name], **style)
+        axes[1].semilogy(bits, columns["grad_norm_sq"][0], **style)
     axes[1].set_xlabel("bits per worker")
     for ax in axes:
+        ax.xaxis.set_major_formatter(EngFormatter(sep=""))
+        ax.locator_params(axis="x", nbins=5)
         ax.grid(alpha=0.3)
 
 

@@ -60,7 +60,8 @@ def states(state: Any) -> Iterator[tuple[Any, Needs]]:
     def found(node) -> Needs | None:
         if isinstance(node, Needs):
             return node
-        if isinstance(node, tuple):
+        # A plain tuple is the state of a chain, whose parts come one by one.
+        if isinstance(node, tuple) and type(node) is not tuple:
             return next((part for part in node if isinstance(part, Needs)), None)
         return None
 
@@ -70,20 +71,27 @@ def states(state: Any) -> Iterator[tuple[Any, Needs]]:
             yield node, needs
 
 
+def of(transformation: optax.GradientTransformation, params: Tree) -> list[Needs]:
+    """What the parts of a transformation need; numbers in it are shapes."""
+    state = jax.eval_shape(transformation.init, params)
+    return [needs for _, needs in states(state)]
+
+
 def inputs(transformation: optax.GradientTransformation, params: Tree) -> frozenset:
     """The names of what an update takes beside the gradient."""
-    state = jax.eval_shape(transformation.init, params)
-    return frozenset(name for _, needs in states(state) for name in needs.inputs)
+    return frozenset(x for needs in of(transformation, params) for x in needs.inputs)
 
 
 def point(state: Any, params: Tree) -> Tree:
     """Where the next gradient is to be taken.
 
+    A part that is masked, also by `optax.partition`, moves the leaves that it sees.
+
     Raises:
       ValueError: if two parts of an optimizer name a point.
     """
     points = [
-        functools.partial(needs.point, part)
+        (functools.partial(needs.point, part), _seen(part, params))
         for part, needs in states(state)
         if needs.point is not None
     ]
@@ -92,7 +100,38 @@ def point(state: Any, params: Tree) -> Tree:
             f"{len(points)} parts of the optimizer want the gradient at points of "
             "their own; keep one of them"
         )
-    return points[0](params) if points else params
+    if not points:
+        return params
+    ((moved, seen),) = points
+    return jax.tree.map(
+        lambda new, old: old if _masked(new) else new,
+        moved(seen),
+        params,
+        is_leaf=_masked,
+    )
+
+
+def _seen(part: Any, params: Tree) -> Tree:
+    """The parameters, masked as the trees in a state that are like them."""
+
+    def like_params(node) -> bool:
+        try:
+            jax.tree.structure(node, is_leaf=_masked).flatten_up_to(params)
+        except ValueError:
+            return False
+        return True
+
+    def masked(mask, x):
+        return mask if _masked(mask) else x
+
+    for node in jax.tree.leaves(part, is_leaf=like_params):
+        if any(map(_masked, jax.tree.leaves(node, is_leaf=_masked))):
+            return jax.tree.map(masked, node, params, is_leaf=_masked)
+    return params
+
+
+def _masked(node: Any) -> bool:
+    return isinstance(node, optax.MaskedNode)
 
 
 def hessian_product(

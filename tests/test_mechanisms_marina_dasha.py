@@ -361,6 +361,19 @@ def test_dasha_mvr_without_momentum_and_compression_is_minibatch_sgd():
     follows(dasha_mvr(step_size=0.05, compressor=identity(), momentum=0.0), expected)
 
 
+def test_dasha_mvr_without_compression_is_mvr_at_each_worker():
+    """vᵢ ← ∇fᵢ(x; ξ) + β (vᵢ − ∇fᵢ(x⁻; ξ)), and steps along their mean."""
+    sample_key, _ = jax.random.split(jax.random.split(KEY)[1])
+    gradient, x, v = noisy_gradient(sample_key), [X0], np.zeros((N, *SHAPE))
+    for t in range(UPDATES):
+        for i in range(N):
+            back = v[i] - gradient(i, x[t - 1], t) if t else 0
+            v[i] = gradient(i, x[t], t) + 0.6 * back
+        x.append(x[t] - 0.05 * v.mean(axis=0))
+    method = dasha_mvr(step_size=0.05, compressor=identity(), momentum=0.6)
+    follows(method, np.stack(x))
+
+
 # ---------------------------------------------------------------- theory
 
 

@@ -7,6 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from flax import linen as nn
+from flax import nnx
+from flax.training.train_state import TrainState
 
 from fedjax_opt import estimators, transforms
 from fedjax_opt.needs import Needs
@@ -164,6 +167,151 @@ def test_a_part_for_some_of_the_leaves():
     np.testing.assert_allclose(
         np.stack([p["b"] for p in path]), mvr_by_hand(0.0), rtol=1e-12
     )
+
+
+def nigt_steps():
+    return optax.chain(transforms.nigt(0.6), optax.sgd(STEP))
+
+
+OF_A_PART = {
+    "partition": lambda part: optax.partition(
+        {"own": part, "sgd": optax.sgd(STEP)}, {"a": "own", "b": "sgd"}
+    ),
+    "masked": lambda part: optax.chain(
+        optax.masked(part, {"a": True, "b": False}),
+        optax.masked(optax.sgd(STEP), {"a": False, "b": True}),
+    ),
+}
+
+
+@pytest.mark.parametrize("wrapper", OF_A_PART)
+@pytest.mark.parametrize(
+    "part",
+    [
+        nigt_steps,
+        lambda: transforms.ac_sa(STEP),
+        lambda: transforms.stm(1 / STEP),
+        lambda: transforms.extragradient(STEP),
+    ],
+)
+def test_a_point_for_some_of_the_leaves(part, wrapper):
+    """Those of "a", a tree by itself, move as they would alone; "b" by gradients."""
+
+    def of_all(p, noise):
+        return sum(loss(x, noise) for x in jax.tree.leaves(p))
+
+    start = {"a": {"c": jnp.asarray(X0), "d": jnp.asarray(2 * X0)}, "b": X0}
+    together = path_of(of_all, OF_A_PART[wrapper](part()), start)
+    alone = path_of(of_all, part(), start["a"])
+    plain = path_of(of_all, optax.sgd(STEP), start["b"])
+    for found, expected in ((together["a"], alone), (together["b"], plain)):
+        jax.tree.map(
+            lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-12), found, expected
+        )
+    assert not np.allclose(together["a"]["c"], together["b"])
+
+
+def path_of(loss, optimizer, params):
+    """x¹, ..., x^K on a leading axis of every leaf."""
+    optimizer, oracle = estimators.value_and_grads(loss, optimizer)
+
+    def step(carry, noise):
+        params, state = carry
+        _, grads, extra = oracle(params, state, noise)
+        updates, state = optimizer.update(grads, state, params, **extra)
+        params = optax.apply_updates(params, updates)
+        return (params, state), params
+
+    start = jax.tree.map(jnp.asarray, params)
+    carry = (start, optimizer.init(start))
+    return jax.jit(lambda: jax.lax.scan(step, carry, jnp.asarray(NOISE))[1])()
+
+
+# ---------------------------------------------------------------- networks
+
+WIDTH, INPUTS = 8, np.random.default_rng(1).normal(size=(64, 3))
+TARGETS = np.sin(INPUTS.sum(axis=1, keepdims=True))
+
+
+def batches():
+    for start in [0, 16, 32, 48] * 10:
+        yield INPUTS[start : start + 16], TARGETS[start : start + 16]
+
+
+def lmo_mvr():
+    return optax.chain(estimators.mvr(0.9), transforms.lmo_step(None, 0.02))
+
+
+class Network(nn.Module):
+    """Two layers."""
+
+    @nn.compact
+    def __call__(self, x):
+        return nn.Dense(1)(nn.tanh(nn.Dense(WIDTH)(x)))
+
+
+def test_a_network_of_linen_is_trained():
+    """`TrainState.apply_gradients` passes nothing to the update: call it yourself."""
+    network, traces = Network(), []
+
+    def mean_square(params, inputs, targets):
+        return jnp.mean((network.apply(params, inputs) - targets) ** 2)
+
+    optimizer, oracle = estimators.value_and_grads(mean_square, lmo_mvr())
+    params = network.init(jax.random.key(0), INPUTS)
+    state = TrainState.create(apply_fn=network.apply, params=params, tx=optimizer)
+
+    @jax.jit
+    def step(state, *batch):
+        traces.append(None)
+        _, grads, extra = oracle(state.params, state.opt_state, *batch)
+        updates, opt_state = state.tx.update(
+            grads, state.opt_state, state.params, **extra
+        )
+        params = optax.apply_updates(state.params, updates)
+        return state.replace(step=state.step + 1, params=params, opt_state=opt_state)
+
+    before = mean_square(params, INPUTS, TARGETS)
+    for batch in batches():
+        state = step(state, *batch)
+    assert mean_square(state.params, INPUTS, TARGETS) < before / 2
+    assert len(traces) == 1 and state.step == 40
+
+
+class NNXNetwork(nnx.Module):
+    """The same."""
+
+    def __init__(self, rngs):
+        self.first = nnx.Linear(3, WIDTH, rngs=rngs)
+        self.last = nnx.Linear(WIDTH, 1, rngs=rngs)
+
+    def __call__(self, x):
+        return self.last(jnp.tanh(self.first(x)))
+
+
+def test_a_network_of_nnx_is_trained():
+    model, traces = NNXNetwork(nnx.Rngs(0)), []
+    structure = nnx.graphdef(model)
+
+    def mean_square(params, inputs, targets):
+        return jnp.mean((nnx.merge(structure, params)(inputs) - targets) ** 2)
+
+    transformation, oracle = estimators.value_and_grads(mean_square, lmo_mvr())
+    optimizer = nnx.Optimizer(model, transformation, wrt=nnx.Param)
+
+    @nnx.jit
+    def step(model, optimizer, *batch):
+        traces.append(None)
+        params, state = nnx.as_pure((nnx.state(model), optimizer.opt_state))
+        _, grads, extra = oracle(params, state, *batch)
+        # It looks for gradients of parameters, and takes other arrays as they are.
+        optimizer.update(model, jax.tree.map(nnx.Param, grads), **extra)
+
+    before = mean_square(nnx.state(model), INPUTS, TARGETS)
+    for batch in batches():
+        step(model, optimizer, *batch)
+    assert mean_square(nnx.state(model), INPUTS, TARGETS) < before / 2
+    assert len(traces) == 1
 
 
 # ---------------------------------------------------------------- refusals

@@ -14,7 +14,7 @@ from ..simulate.layout import over
 from ..simulate.order import made_for
 from ..simulate.trace import check_key, check_outermost, check_workers
 from ..timing import fixed, with_link
-from ..types import Method, Problem
+from ..types import Event, Method, Problem
 
 
 class Horizon(NamedTuple):
@@ -81,6 +81,29 @@ def check_mesh(method: Method, mesh: Mesh, num_workers: int) -> None:
             "method that goes in rounds, such as ef21_gd"
         )
     over(mesh, num_workers)
+
+
+def check_pairs(method: Method, asked: frozenset, events: list[Event]) -> None:
+    """Refuses single gradients where the estimator needs pairs.
+
+    Args:
+      asked: what the estimator needs.
+      events: of schedules of one kind.
+
+    Raises:
+      ValueError: if a job after the first step is not a pair.
+    """
+    if method.mechanism is not None or "full" in asked:
+        return
+    if not asked & needs.OF_ONE_SAMPLE:
+        return
+    for event in events:
+        if np.any((event.kind == 0) & (event.version > 0) & event.accepted):
+            raise ValueError(
+                f"{method.label or 'the method'} has an estimator that needs pairs of "
+                "gradients, but its schedule has single ones: take one with pairs, "
+                "such as events.rennala(pairs=True)"
+            )
 
 
 def _check(methods, problem, keys, horizon, num_workers, compute_time, link):
@@ -171,6 +194,7 @@ def _check_inputs(method: Method, problem: Problem) -> None:
             "server that is sent gradients does not have: make what needs it the "
             "estimator, or take another optimizer"
         )
+    _check_points(method, problem, name)
     asked = needs.inputs(method.estimator(), problem.init)
     in_rounds = method.mechanism is not None
     unknown = asked - (round_grads.SUPPLIED if in_rounds else replay.SUPPLIED)
@@ -191,10 +215,36 @@ def _check_inputs(method: Method, problem: Problem) -> None:
             f"{name} has an estimator that needs to know which gradients are full, "
             "which a coin says: give it refresh="
         )
+    if method.schedule.feedback is not None and asked & needs.OF_ONE_SAMPLE:
+        raise ValueError(
+            f"{name} has a schedule that looks at the model, whose jobs are single "
+            "gradients, and an estimator that needs pairs: take another one"
+        )
     if method.accumulator is not None and asked & needs.OF_ONE_SAMPLE:
         raise ValueError(
             f"{name} has an accumulator, which takes single gradients, and an "
             "estimator that needs pairs: leave one out"
+        )
+
+
+def _check_points(method: Method, problem: Problem, name: str) -> None:
+    """Refuses points of evaluation to which nobody would go."""
+    of_estimator = needs.of(method.estimator(), problem.init)
+    if any(need.point for need in of_estimator):
+        raise ValueError(
+            f"{name} has an estimator that wants gradients at points of its own, which "
+            "the server names: make it the optimizer, or the first of its chain"
+        )
+    if any(need.mixture is not None for need in of_estimator):
+        raise ValueError(
+            f"{name} has an estimator that needs hvp= at a mixed point, which a run "
+            "does not draw: leave its key out"
+        )
+    of_optimizer = needs.of(method.optimizer(), problem.init)
+    if method.downlink is not None and any(need.point for need in of_optimizer):
+        raise ValueError(
+            f"{name} has an optimizer that wants gradients at points of its own, but a "
+            "downlink sends the model: leave one out"
         )
 
 

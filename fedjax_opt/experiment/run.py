@@ -52,7 +52,7 @@ from .chunks import (
     reporter,
 )
 from .fingerprint import claimed
-from .prepare import Horizon, check_mesh, prepare
+from .prepare import Horizon, check_mesh, check_pairs, prepare
 from .progress_bar import progress_bar
 from .record import Trace
 
@@ -170,10 +170,11 @@ def execute(
             compute_time,
         ),
     )
+    asked = needs.inputs(method.estimator(), problem.init)
+    check_pairs(method, asked, events)
     records = [_records(e, horizon, method.label) for e in events]
     length = chunk_length(chunks, [r.updates for r in records], horizon)
     cuts = [cut(r.updates, length, horizon) for r in records]
-    asked = needs.inputs(method.estimator(), problem.init)
     points, in_order = 1 + bool(asked & needs.OF_ONE_SAMPLE), method.read is not None
     runs = [
         used(e, c.updates, points, in_order) for e, c in zip(events, cuts, strict=True)
