@@ -403,8 +403,8 @@ class Method:
       order: (m) -> (key, worker, epoch) -> [m], of `fo.simulate`: of which of its m
         components a worker takes the gradient in each of the m rounds of an epoch,
         whatever the problem draws. The estimator is told (`component=`); it and the
-        mechanism are then made for m as well: (m) -> Estimator, (m) -> Mechanism. None
-        where samples are drawn. Likewise.
+        mechanism are then made for m as well: (m) -> transformation, (m) -> Mechanism.
+        None where samples are drawn. Likewise.
       participation: () -> who takes part in a round, of `fo.simulate`; None for all.
         Likewise.
       aggregator: () -> what the server makes of the messages; None for the mean.

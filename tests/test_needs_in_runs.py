@@ -19,6 +19,7 @@ from trajectory import (
 
 from fedjax_opt import estimators, events, needs, sweep, transforms
 from fedjax_opt.compressors import identity, top_k
+from fedjax_opt.mechanisms.coins import every
 from fedjax_opt.mechanisms.dcgd import dcgd
 from fedjax_opt.mechanisms.ef21 import ef21
 from fedjax_opt.methods.ia2sgd import ia2sgd
@@ -77,6 +78,19 @@ def test_hessian_momentum_is_mvr_on_quadratics_with_additive_noise(build, option
     """∇²f(x)(x − x⁻) = ∇f(x; ξ) − ∇f(x⁻; ξ), of each worker."""
     found, expected = path(build(HESSIAN, **options)), path(build(MVR, **options))
     np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-13)
+
+
+def _noisy_curvature(data, x, worker, sample):
+    matrices, vectors = data
+    scale = 1 if sample is None else 1 + sample[0, 0]
+    return (scale * matrices[worker] @ x.ravel() - vectors[worker]).reshape(SHAPE)
+
+
+def test_products_of_full_rounds_are_full():
+    """Then m is the exact gradient, as noisy as the Hessians of samples may be."""
+    method = dataclasses.replace(in_rounds(HESSIAN), refresh=Partial(every, 1))
+    found = path(method, PROBLEM._replace(grad=_noisy_curvature))
+    np.testing.assert_allclose(found, gradient_descent(), rtol=1e-10, atol=1e-13)
 
 
 def _clipped_mvr(threshold, momentum):
@@ -157,8 +171,8 @@ def stm_by_hand():
     return np.stack(found)
 
 
-def nigt_by_hand():
-    """Without noise m is the exact gradient of a quadratic: gradient descent."""
+def gradient_descent():
+    """NIGT too, whose m is the exact gradient of a quadratic without noise."""
     found = [X0]
     for _ in range(UPDATES):
         found.append(found[-1] - STEP * mean_gradient(found[-1]))
@@ -168,7 +182,7 @@ def nigt_by_hand():
 POINTS = {
     "ac_sa": (Partial(transforms.ac_sa, STEP), ac_sa_by_hand),
     "stm": (Partial(transforms.stm, 1 / STEP), stm_by_hand),
-    "nigt": (Partial(_nigt_steps, BETA, STEP), nigt_by_hand),
+    "nigt": (Partial(_nigt_steps, BETA, STEP), gradient_descent),
 }
 
 

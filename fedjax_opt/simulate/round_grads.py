@@ -15,6 +15,10 @@ SUPPLIED = frozenset(
 )
 
 
+# What is made of a gradient, a function of the point.
+Look = Callable[[Callable[[Tree], Tree]], Tree]
+
+
 class Oracle(NamedTuple):
     """How gradients are taken; nothing that changes from round to round.
 
@@ -76,41 +80,46 @@ def round_grads(oracle: Oracle, own: Own, common: Common):
       (gradients, {name: input}), leaves with the worker axis.
     """
 
-    def on_sample(worker: Own, point: Tree) -> Tree:
+    def on_sample(worker: Own) -> Callable[[Tree], Tree]:
         sample = _sample(oracle, worker, common)
-        return oracle.grad(common.data, point, worker.index, sample)
+        return lambda point: oracle.grad(common.data, point, worker.index, sample)
 
-    def on_samples(point: Tree) -> Tree:
-        return jax.vmap(on_sample, (0, None))(own, point)
-
-    def whole(point: Tree, otherwise: Tree) -> Tree:
-        """The full local gradients, if anybody takes one."""
+    def whole(look: Look, otherwise: Tree) -> Tree:
+        """Of the full local gradients, if anybody takes one."""
 
         def local(worker: Own) -> Tree:
-            return oracle.grad(common.data, point, worker.index, None)
+            index = worker.index
+            return look(lambda point: oracle.grad(common.data, point, index, None))
 
         return jax.lax.cond(
             own.full.any(), lambda: jax.vmap(local)(own), lambda: otherwise
         )
 
-    def taken(point: Tree) -> Tree:
-        """On samples, and full ones for those that take such."""
-        grads = on_samples(point)
+    def taken(look: Look) -> Tree:
+        """Of gradients on samples, and of full ones for those that take such."""
+        found = jax.vmap(lambda worker: look(on_sample(worker)))(own)
         if not oracle.mixed:
-            return grads
-        return jax.vmap(tree.select)(own.full, whole(point, grads), grads)
+            return found
+        return jax.vmap(tree.select)(own.full, whole(look, found), found)
 
-    def product(worker: Own) -> Tree:
-        return hessian_product(
-            lambda point: on_sample(worker, point), common.point, common.previous
-        )
+    def here(grad):
+        return grad(common.point)
 
-    grads = taken(common.point)
+    def before(grad):
+        return grad(common.previous)
+
+    def product(grad):
+        return hessian_product(grad, common.point, common.previous)
+
+    def at_reference(worker: Own) -> Tree:
+        return on_sample(worker)(worker.reference)
+
+    grads = taken(here)
     makers = {
-        "previous_grads": lambda: taken(common.previous),
-        "hvp": lambda: jax.vmap(product)(own),
-        "reference_grads": lambda: jax.vmap(on_sample)(own, own.reference),
-        "full_grads": lambda: whole(common.point, tree.zeros_like(grads)),
+        "previous_grads": lambda: taken(before),
+        "hvp": lambda: taken(product),
+        "reference_grads": lambda: jax.vmap(at_reference)(own),
+        "full_grads": lambda: whole(here, tree.zeros_like(grads)),
         "full": lambda: own.full,
         "component": lambda: own.component,
     }
