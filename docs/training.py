@@ -93,7 +93,9 @@ def axes_of_convolutions(params):
 def optax_muon(step_size, updates):
     """Muon of optax on convolutions, its AdamW on biases and on the last layer."""
     return muon(
-        decay(step_size, updates), muon_weight_dimension_numbers=axes_of_convolutions
+        decay(step_size, updates),
+        beta=0.9,
+        muon_weight_dimension_numbers=axes_of_convolutions,
     )
 
 
