@@ -245,6 +245,49 @@ def test_gluon_in_its_limits():
         assert not any(np.any(x) for x in out)
 
 
+@pytest.mark.parametrize("epsilon", [3.0, 0.5])
+def test_gluon_keeps_the_bound_of_the_theorem(epsilon):
+    """f = Σᵢ ½cᵢ‖Xᵢ‖²_F in l2, l∞ and the spectral norm, from X⁰ of normal numbers.
+
+    With ‖Z‖₁ <= d‖Z‖∞ and the nuclear norm at most rank times the spectral one, L0 is
+    c, 12c and 3c. With wᵢ = (1/L1ᵢ)/mean(1/L1), Σᵢ wᵢ ‖∇ᵢf(Xᵏ)‖* <= ε for some k < K,
+    K = ⌈2Δ Σᵢ(L0ᵢ/L1ᵢ²)/(ε² mean(1/L1)²) + 2Δ/(ε mean(1/L1))⌉.
+    """
+    curvature, l1 = np.array([1.0, 3.0, 0.5]), np.array([0.5, 1.0, 2.0])
+    l0 = curvature * np.array([1.0, 12.0, 3.0])
+    rng = np.random.default_rng(6)
+    start = [rng.normal(size=shape) for shape in ((5,), (12,), (3, 4))]
+    gap = sum(c / 2 * np.sum(x**2) for c, x in zip(curvature, start, strict=True))
+    inverse = np.mean(1 / l1)
+    updates = 2 * gap * np.sum(l0 / l1**2) / (epsilon * inverse) ** 2
+    updates = int(np.ceil(updates + 2 * gap / (epsilon * inverse)))
+
+    norms = dict(zip("abc", (geometry.l2(), geometry.linf(), SVD), strict=True))
+    gluon = optax.chain(
+        transforms.scale_by_gluon(
+            geometry.by_label(norms, {name: name for name in "abc"}),
+            dict(zip("abc", l0, strict=True)),
+            dict(zip("abc", l1, strict=True)),
+        ),
+        optax.scale(-1.0),
+    )
+
+    def one(carry, _):
+        x, state = carry
+        grads = {n: c * x[n] for n, c in zip("abc", curvature, strict=True)}
+        duals = jnp.stack([norms[n].dual(grads[n]) for n in "abc"])
+        moves, state = gluon.update(grads, state)
+        return (optax.apply_updates(x, moves), state), duals
+
+    x0 = {n: jnp.asarray(x) for n, x in zip("abc", start, strict=True)}
+    _, duals = jax.jit(lambda x: jax.lax.scan(one, (x, gluon.init(x)), length=updates))(
+        x0
+    )
+    weighted = np.asarray(duals) @ (1 / l1 / inverse)
+    assert weighted[0] > 2 * epsilon
+    assert weighted.min() <= epsilon
+
+
 def test_layers_of_gluon_do_not_see_each_other():
     g = [jnp.asarray(x) for x in noisy(X0, 0)]
     transform = transforms.scale_by_gluon(NORM, 1.0, 0.5)
