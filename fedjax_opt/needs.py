@@ -14,6 +14,9 @@ from .types import Tree
 # Gradients at two points of one sample, which no average over samples can stand for.
 OF_ONE_SAMPLE = frozenset({"previous_grads", "hvp"})
 
+# The loss, which the server of a run can be told where gradients carry no noise.
+OF_THE_LOSS = frozenset({"value", "value_fn"})
+
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +31,8 @@ class Needs:
       inputs: names of keyword arguments.
         `previous_grads`: ∇f(x⁻; ξ).
         `hvp`: ∇²f(z; ξ)(x − x⁻) at z = q x + (1−q) x⁻.
-        `value`, `value_fn`: f(x; ξ), and the function f(·; ξ).
+        `value`, `value_fn`: f(x; ξ), and the function f(·; ξ). The optimizer of a
+        run is told them where gradients carry no noise, at the point that is sent.
         `full`: is the gradient, and are the others, that of the whole sum?
         `reference_grads`, `full_grads`: for estimators with a reference point w,
         which starts at x⁰ and moves to x after an update with `full`: ∇f(w; ξ), and,
@@ -132,6 +136,12 @@ def _seen(part: Any, params: Tree) -> Tree:
 
 def _masked(node: Any) -> bool:
     return isinstance(node, optax.MaskedNode)
+
+
+def of_the_loss(names: frozenset, loss: Callable[..., Any], x: Tree) -> dict[str, Any]:
+    """What is needed of a loss that is not one of a sample, at a point."""
+    makers = {"value": lambda: loss(x), "value_fn": lambda: loss}
+    return {name: makers[name]() for name in sorted(names & OF_THE_LOSS)}
 
 
 def hessian_product(

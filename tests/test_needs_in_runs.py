@@ -8,8 +8,10 @@ import optax
 import pytest
 from jax.tree_util import Partial
 from trajectory import (
+    MATRICES,
     PROBLEM,
     SHAPE,
+    VECTORS,
     X0,
     N,
     full_gradient,
@@ -244,9 +246,9 @@ def with_part(method, **parts):
 
 
 REFUSED = {
-    "the loss": (
-        in_rounds(optimizer=Partial(transforms.scale_by_polyak_step)),
-        "an optimizer that needs value=",
+    "a pair, for the server": (
+        in_rounds(optimizer=MVR),
+        "an optimizer that needs previous_grads=",
     ),
     "the loss, for an estimator in rounds": (
         in_rounds(Partial(transforms.scale_by_polyak_step)),
@@ -306,3 +308,64 @@ def test_what_is_not_supplied_is_refused(name):
 def test_parts_of_a_chain_that_need_different_things_are_all_found():
     chain = optax.chain(transforms.scale_by_polyak_step(), estimators.mvr(BETA))
     assert needs.inputs(chain, X0) == {"value", "previous_grads"}
+
+
+# ---------------------------------------------------------------- the loss
+
+
+CURVATURE, SLOPE = MATRICES.mean(axis=0), VECTORS.mean(axis=0)
+
+
+def loss_and_gradient(x):
+    flat = x.ravel()
+    grad = CURVATURE @ flat - SLOPE
+    return flat @ CURVATURE @ flat / 2 - SLOPE @ flat, grad.reshape(SHAPE)
+
+
+def polyak(method_of):
+    """Runs with Polyak's step, and x ← x − (f(x) − f*) ∇f(x)/|∇f(x)|²."""
+    minimum = -SLOPE @ np.linalg.solve(CURVATURE, SLOPE) / 2
+    x = [X0]
+    for _ in range(UPDATES):
+        value, grad = loss_and_gradient(x[-1])
+        x.append(x[-1] - (value - minimum) / np.sum(grad**2) * grad)
+    return method_of(Partial(_polyak, minimum)), np.stack(x)
+
+
+def _polyak(minimum):
+    step = transforms.scale_by_polyak_step(minimum)
+    return optax.chain(step, optax.scale(-1.0))
+
+
+def test_polyak_steps_in_rounds():
+    method, expected = polyak(lambda optimizer: in_rounds(optimizer=optimizer))
+    found = path(method, QUIET)
+    np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-12)
+
+
+def test_polyak_steps_on_batches():
+    method, expected = polyak(lambda optimizer: in_batches(optimizer=optimizer))
+    found = path(method, ALIKE)
+    np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("build", [in_rounds, in_batches])
+def test_the_loss_of_a_sample_is_refused(build):
+    method = build(optimizer=Partial(transforms.scale_by_polyak_step))
+    with pytest.raises(ValueError, match="needs value= of the sample .* without noise"):
+        measured(method, KEY, 3, PROBLEM)
+
+
+def test_proximal_points_of_the_loss():
+    """x ← (I + γA)⁻¹ (x + γb)."""
+    solver = transforms.prox_by_newton_step(50)
+    found = path(
+        in_rounds(optimizer=Partial(constant(transforms.sppm(2.0, solver)))), QUIET
+    )
+    x = [X0.ravel()]
+    for _ in range(UPDATES):
+        system = np.eye(len(SLOPE)) + 2 * CURVATURE
+        x.append(np.linalg.solve(system, x[-1] + 2 * SLOPE))
+    np.testing.assert_allclose(
+        found.reshape(UPDATES + 1, -1), np.stack(x), rtol=1e-8, atol=1e-8
+    )

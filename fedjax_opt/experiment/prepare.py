@@ -187,13 +187,7 @@ def _check_parts(method: Method) -> None:
 def _check_inputs(method: Method, problem: Problem) -> None:
     """Refuses parts that need what they would not be given."""
     name = method.label or "the method"
-    of_optimizer = needs.inputs(method.optimizer(), problem.init)
-    if of_optimizer:
-        raise ValueError(
-            f"{name} has an optimizer that needs {_listed(of_optimizer)}, which a "
-            "server that is sent gradients does not have: make what needs it the "
-            "estimator, or take another optimizer"
-        )
+    _check_optimizer(method, problem, name)
     _check_points(method, problem, name)
     asked = needs.inputs(method.estimator(), problem.init)
     in_rounds = method.mechanism is not None
@@ -224,6 +218,25 @@ def _check_inputs(method: Method, problem: Problem) -> None:
         raise ValueError(
             f"{name} has an accumulator, which takes single gradients, and an "
             "estimator that needs pairs: leave one out"
+        )
+
+
+def _check_optimizer(method: Method, problem: Problem, name: str) -> None:
+    """Refuses a server's optimizer that needs what a server does not have."""
+    told = needs.inputs(method.optimizer(), problem.init)
+    unknown = told - needs.OF_THE_LOSS
+    if unknown:
+        raise ValueError(
+            f"{name} has an optimizer that needs {_listed(unknown)}, which a server "
+            "that is sent gradients does not have: make what needs it the estimator, "
+            "or take another optimizer"
+        )
+    noisy = problem.draw is not None and not method.full_gradients
+    if told and (noisy or method.components or method.order is not None):
+        raise ValueError(
+            f"{name} has an optimizer that needs {_listed(told)} of the sample of a "
+            "gradient, and a server knows the loss of all data alone: take a problem "
+            "without noise (samples_per_gradient=None), or another optimizer"
         )
 
 

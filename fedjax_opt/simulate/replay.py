@@ -50,8 +50,9 @@ class Parts(NamedTuple):
       method: whose other parts they are.
       optimizer, estimator: the server's.
       inputs: what the estimator needs besides gradients.
+      told: what the optimizer needs besides them.
       accumulator: or None for the weighted sum.
-      problem: the functions of a `Problem`: `draw`, `grad`, `component`.
+      problem: the functions of a `Problem`: `loss`, `draw`, `grad`, `component`.
       data: of the problem.
       key: of the samples.
       samples: do gradients take a sample?
@@ -63,6 +64,7 @@ class Parts(NamedTuple):
     optimizer: optax.GradientTransformationExtraArgs
     estimator: optax.GradientTransformationExtraArgs
     inputs: frozenset
+    told: frozenset
     accumulator: Accumulator | None
     problem: Any
     data: Any
@@ -88,7 +90,7 @@ def replay(
     """The replay as (state, advance), where `advance(state, stream, first, last)`.
 
     Args:
-      problem: the functions of a `Problem`: `draw`, `grad`, `component`.
+      problem: the functions of a `Problem`: `loss`, `draw`, `grad`, `component`.
       key: of the samples.
       shape: of `stream.capacities`.
     """
@@ -109,11 +111,13 @@ def parts_of(
     """The parts of a method, ready for a problem."""
     sampled = problem.draw is not None or method.components
     estimator = optax.with_extra_args_support(method.estimator())
+    optimizer = optax.with_extra_args_support(method.optimizer())
     return Parts(
         method=method,
-        optimizer=optax.with_extra_args_support(method.optimizer()),
+        optimizer=optimizer,
         estimator=estimator,
         inputs=needs.inputs(estimator, params),
+        told=needs.inputs(optimizer, params),
         accumulator=None if method.accumulator is None else method.accumulator(),
         problem=problem,
         data=data,
@@ -345,6 +349,8 @@ def _step(parts: Parts, state: ReplayState, row, grads, **extra) -> ReplayState:
         grads[0], state.estimator, state.params, **given
     )
     key = jax.random.fold_in(keys.of_job(parts.key, row.worker, row.job), STEPS)
+    loss = functools.partial(parts.problem.loss, parts.data)
+    extra |= needs.of_the_loss(parts.told, loss, sent(parts, state))
     updates, optimizer_state = parts.optimizer.update(
         estimate, state.optimizer, state.params, key=key, **extra
     )

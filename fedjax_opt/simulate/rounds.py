@@ -1,5 +1,6 @@
 """The numbers of a method that goes in rounds: all workers, one message each."""
 
+import functools
 from typing import Any, NamedTuple
 
 import jax
@@ -58,7 +59,7 @@ def rounds(
     workers = jnp.arange(num_workers, dtype=jnp.int32)
     refresh = None if method.refresh is None else method.refresh()
     order = None if method.order is None else method.order()
-    asked = needs.inputs(estimator, params)
+    asked, told = needs.inputs(estimator, params), needs.inputs(server, params)
     looks_back = bool(asked & needs.OF_ONE_SAMPLE)
     references = "reference_grads" in asked
     oracle = Oracle(
@@ -156,8 +157,9 @@ def rounds(
         before = state.previous if looks_back else ()
         common = Common(point, before, state.round, data, sample_key)
         (grads, extra), _ = layout.spread(of_workers)(own, common)
+        of_loss = needs.of_the_loss(told, functools.partial(problem.loss, data), point)
         updates, optimizer_state = optimizer.update(
-            grads, state.optimizer, state.params, **extra
+            grads, state.optimizer, state.params, **extra, **of_loss
         )
         return RoundsState(
             params=optax.apply_updates(state.params, updates),
