@@ -158,10 +158,15 @@ def test_stacked_is_sharded(name, axis_type):
         close(getattr(states, part), jax.tree.map(np.asarray, getattr(stacked, part)))
 
 
-@pytest.mark.parametrize("mesh_axis", [None, AxisType.Auto, AxisType.Explicit])
-def test_one_trace_per_shape(mesh_axis):
+@pytest.mark.parametrize(
+    ("name", "mesh_axis"),
+    [(name, None) for name in CASES]
+    + [("ef21", AxisType.Auto), ("ef21", AxisType.Explicit)],
+)
+def test_one_trace_per_shape(name, mesh_axis):
     mesh = mesh_axis and jax.make_mesh((4,), ("workers",), axis_types=(mesh_axis,))
-    adapter = distribute(ef21(top_k(2)), N, key=KEY, mesh=mesh)
+    mechanism = CASES[name].make(CASES[name].deterministic)
+    adapter = distribute(mechanism, N, key=KEY, mesh=mesh)
     traces = []
 
     @jax.jit
