@@ -24,7 +24,7 @@ from fedjax_opt.types import Bits, Certificate
 
 D = 12
 CHUNK = 512
-DRAWS = 20 * CHUNK
+DRAWS = 40 * CHUNK
 RANDOM = [name for name, case in CASES.items() if case.random]
 UNBIASED = [name for name, case in CASES.items() if case.omega]
 
