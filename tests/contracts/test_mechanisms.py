@@ -10,6 +10,7 @@ import pytest
 from contracts.cases_mechanisms import CASES, History, mean
 from jax.sharding import AxisType
 
+from fedjax_opt import mechanisms
 from fedjax_opt.compressors import identity, rand_k, top_k, wrap
 from fedjax_opt.mechanisms import dcgd, diana, ef14, ef21
 from fedjax_opt.simulate.distribute import distribute
@@ -178,6 +179,51 @@ def test_one_trace_per_shape(name, mesh_axis):
     for _ in range(3):
         _, state = jax.block_until_ready(update(grads, state))
     assert len(traces) == 1
+
+
+# Those that the table has no room for: two compressors, thresholds, coins, subsets of
+# their own, everybody in every round.
+OTHERS = {
+    "ec_diana": mechanisms.ec_diana(top_k(2), identity()),
+    "ef21_bc": mechanisms.ef21_bc(top_k(2), top_k(1)),
+    "power_sgd": mechanisms.power_sgd(1),
+    "masha": mechanisms.masha(
+        ef14(top_k(2)), ef14(top_k(2)), step_size=0.1, momentum=0.5
+    ),
+    "marina": mechanisms.marina(identity(), probability=0.4),
+    "pp_marina": mechanisms.pp_marina(identity(), probability=0.4, count=N),
+    "dasha_sync": mechanisms.dasha_sync(identity(), probability=0.4),
+    "cofig": mechanisms.cofig(identity(), count=N),
+    "frecon": mechanisms.frecon(identity(), count=N),
+    "clip21": mechanisms.clip21(1.0),
+    "clipped_shift": mechanisms.clipped_shift(1.0, shift_step=0.5),
+    "norm_ec": mechanisms.norm_ec(1.0, estimate_step=0.5),
+    "lag": mechanisms.three_point(mechanisms.lag_map(trigger=0.4)),
+    "clag": mechanisms.three_point(mechanisms.clag_map(top_k(2), trigger=0.4)),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_the_others_too_permute_their_workers_states_only(name):
+    order = np.array([3, 1, 7, 0, 2, 6, 5, 4])
+    estimates, states = trajectory(OTHERS[name], rows(gradients(), order))
+    expected, ordered = trajectory(OTHERS[name], gradients())
+    close((estimates, states.server), (expected, ordered.server), 1e-12)
+    close(states.worker, rows(ordered.worker, order), 1e-12)
+    assert any(np.any(x) for x in jax.tree.leaves(estimates))
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_the_others_too_are_the_same_on_a_mesh(name):
+    mesh = jax.make_mesh((4,), ("workers",))
+    estimates, states = trajectory(OTHERS[name], gradients(), mesh=mesh)
+    expected, stacked = trajectory(OTHERS[name], gradients())
+    for one, other in (
+        (estimates, expected),
+        (states.worker, stacked.worker),
+        (states.info, stacked.info),
+    ):
+        close(jax.tree.map(np.asarray, one), jax.tree.map(np.asarray, other), 1e-12)
 
 
 @pytest.mark.parametrize("make", [dcgd, ef14, ef21, diana])
