@@ -203,21 +203,21 @@ OTHERS = {
 }
 
 
-@pytest.mark.parametrize("name", OTHERS)
-def test_the_others_too_permute_their_workers_states_only(name):
+@pytest.mark.parametrize("other", OTHERS)
+def test_the_others_too_permute_their_workers_states_only(other):
     order = np.array([3, 1, 7, 0, 2, 6, 5, 4])
-    estimates, states = trajectory(OTHERS[name], rows(gradients(), order))
-    expected, ordered = trajectory(OTHERS[name], gradients())
+    estimates, states = trajectory(OTHERS[other], rows(gradients(), order))
+    expected, ordered = trajectory(OTHERS[other], gradients())
     close((estimates, states.server), (expected, ordered.server), 1e-12)
     close(states.worker, rows(ordered.worker, order), 1e-12)
     assert any(np.any(x) for x in jax.tree.leaves(estimates))
 
 
-@pytest.mark.parametrize("name", OTHERS)
-def test_the_others_too_are_the_same_on_a_mesh(name):
+@pytest.mark.parametrize("other", OTHERS)
+def test_the_others_too_are_the_same_on_a_mesh(other):
     mesh = jax.make_mesh((4,), ("workers",))
-    estimates, states = trajectory(OTHERS[name], gradients(), mesh=mesh)
-    expected, stacked = trajectory(OTHERS[name], gradients())
+    estimates, states = trajectory(OTHERS[other], gradients(), mesh=mesh)
+    expected, stacked = trajectory(OTHERS[other], gradients())
     for one, other in (
         (estimates, expected),
         (states.worker, stacked.worker),
