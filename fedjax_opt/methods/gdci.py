@@ -14,7 +14,7 @@ def gdci(*, step_size, compressor: Compressor | TreeCompressor, mixing) -> Metho
 
     For heterogeneous data, in synchronous rounds. It ends in a neighbourhood of the
     optimum, whose size falls with η; η = 1 needs Q that lose little. No vector is kept
-    besides the model. The theorem's step sizes are not recorded here: tune γ and η.
+    besides the model. `fo.theory.gdci` prescribes γ and η for strongly convex f.
 
     Args:
       step_size: γ.

@@ -21,8 +21,8 @@ def vr_gdci(
 
     For heterogeneous data, in synchronous rounds; shifts start at 0 and learn
     x* − γ∇fᵢ(x*), so that the limit is exact. n + 1 vectors are kept besides the model.
-    η = 1 and Q = identity is gradient descent, a = 0 is `gdci`. The step sizes of the
-    theorem are not recorded here: tune γ and η.
+    η = 1 and Q = identity is gradient descent, a = 0 is `gdci`. `fo.theory.vr_gdci`
+    prescribes γ and η for strongly convex f.
 
     Args:
       step_size: γ.

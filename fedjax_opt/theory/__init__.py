@@ -31,6 +31,10 @@ from .compressed import dcgd_step_size as dcgd_step_size
 from .compressed import diana as diana
 from .compressed import ef21_step_size as ef21_step_size
 from .compressed import scaling as scaling
+from .compressed_iterates import GDCIParameters as GDCIParameters
+from .compressed_iterates import gdci as gdci
+from .compressed_iterates import vr_gdci as vr_gdci
+from .compressed_iterates import vr_gdci_lyapunov as vr_gdci_lyapunov
 from .convex import accelerated_rennala as accelerated_rennala
 from .convex import nonsmooth_rennala as nonsmooth_rennala
 from .convex import rennala_interpolation as rennala_interpolation
