@@ -18,7 +18,8 @@ def l_svrg(*, step_size, probability) -> Method:
 
     For heterogeneous data, in synchronous rounds, from w = x⁰. A sample takes two
     gradients, a w that moves a full one. 2n vectors are kept besides the model. Without
-    noise it is gradient descent. `fo.theory` prescribes γ for one worker.
+    noise it is gradient descent. `fo.theory.l_svrg_step_size` prescribes γ for one
+    worker, `fo.theory.saga_step_size` for more of them with p = 1/m.
 
     Args:
       step_size: γ.

@@ -18,7 +18,8 @@ def saga(*, step_size) -> Method:
     with j uniform, for each worker its own. For heterogeneous data, in synchronous
     rounds; every worker must hold m rows, of which it takes one at a time, whatever
     `samples_per_gradient` is. No gradient is full: n (m + 1) vectors are kept besides
-    the model. Tables start at 0. m = 1 is gradient descent.
+    the model. Tables start at 0. m = 1 is gradient descent. `fo.theory.saga_step_size`
+    prescribes γ for strongly convex f (derived).
 
     Args:
       step_size: γ.

@@ -18,6 +18,7 @@ def sarah(*, step_size, period) -> Method:
 
     For heterogeneous data, in synchronous rounds. PAGE is the same with a coin. n + 1
     vectors are kept besides the model. T = 1 is gradient descent.
+    `fo.theory.sarah_step_size` prescribes γ (derived).
 
     Args:
       step_size: γ.

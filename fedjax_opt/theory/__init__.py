@@ -108,6 +108,10 @@ from .local_sums import diana_rr as diana_rr
 from .local_sums import l_svrg_lyapunov as l_svrg_lyapunov
 from .local_sums import l_svrg_step_size as l_svrg_step_size
 from .local_sums import q_rr_step_size as q_rr_step_size
+from .local_sums import saga_lyapunov as saga_lyapunov
+from .local_sums import saga_step_size as saga_step_size
+from .local_sums import sarah_lyapunov as sarah_lyapunov
+from .local_sums import sarah_step_size as sarah_step_size
 from .marina import DashaParameters as DashaParameters
 from .marina import DashaWeights as DashaWeights
 from .marina import dasha as dasha
