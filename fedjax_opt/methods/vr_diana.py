@@ -25,7 +25,7 @@ def vr_diana(
     For heterogeneous data, in synchronous rounds, from w = x⁰; shifts start at 0. It
     converges to x* itself, though neither the samples nor the messages are exact.
     3n + 1 vectors are kept besides the model. Without noise it is `diana_gd`, without
-    compression `l_svrg`.
+    compression `l_svrg`. `fo.theory.vr_diana` prescribes γ for strongly convex f.
 
     Args:
       step_size: γ.

@@ -171,3 +171,6 @@ from .variance_reduction import rennala_mvr as rennala_mvr
 from .variance_reduction import rennala_mvr_bound as rennala_mvr_bound
 from .variance_reduction import rennala_mvr_time as rennala_mvr_time
 from .variational import masha_step_size as masha_step_size
+from .vr_diana import VRDianaLyapunov as VRDianaLyapunov
+from .vr_diana import vr_diana as vr_diana
+from .vr_diana import vr_diana_lyapunov as vr_diana_lyapunov
