@@ -28,8 +28,8 @@ def dasha_pp(
     hᵢ⁰ = ∇fᵢ(x⁰): everybody comes in the first round, in which nothing moves, and then
     each with probability p. For sets of τ workers replace `participation` by
     `after_first_round(uniform_participation(τ))`, with p = τ/n. 3n + 1 vectors are kept
-    besides two models. p = 1 is `dasha_gd`. The theorem's step size is not recorded
-    here: tune γ.
+    besides two models. p = 1 is `dasha_gd`. `fo.theory.dasha_pp` prescribes γ for
+    workers who come independently.
 
     Args:
       step_size: γ.

@@ -26,8 +26,8 @@ def dasha_pp_mvr(
         g ← g + (1/n) Σᵢ mᵢ,   x^{k+1} = x^k − γg
 
     For heterogeneous data, in synchronous rounds of two gradients each, from gᵢ⁰ = hᵢ⁰
-    = ∇fᵢ(x⁰; ξᵢ⁰). Who comes, and what is known of γ, as in `dasha_pp`. 3n + 1 vectors
-    are kept besides two models. p = 1 is `dasha_mvr`.
+    = ∇fᵢ(x⁰; ξᵢ⁰). Who comes as in `dasha_pp`. 3n + 1 vectors are kept besides two
+    models. p = 1 is `dasha_mvr`. `fo.theory.dasha_pp_mvr` prescribes γ (derived).
 
     Args:
       step_size: γ.

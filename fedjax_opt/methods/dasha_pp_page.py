@@ -28,8 +28,8 @@ def dasha_pp_page(
         g ← g + (1/n) Σᵢ mᵢ,   x^{k+1} = x^k − γg
 
     For heterogeneous data, in synchronous rounds of two gradients each, from gᵢ⁰ = hᵢ⁰
-    = ∇fᵢ(x⁰). Who comes, and what is known of γ, as in `dasha_pp`. 3n + 1 vectors are
-    kept besides two models. p = 1 is `dasha_page`.
+    = ∇fᵢ(x⁰). Who comes as in `dasha_pp`. 3n + 1 vectors are kept besides two models.
+    p = 1 is `dasha_page`. `fo.theory.dasha_pp_page` prescribes γ (derived).
 
     Args:
       step_size: γ.

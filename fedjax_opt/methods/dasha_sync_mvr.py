@@ -26,7 +26,7 @@ def dasha_sync_mvr(
 
     For heterogeneous data, in synchronous rounds, from gᵢ⁰ = ∇fᵢ(x⁰). 3n + 1 vectors
     are kept besides two models. p = 1 is gradient descent, Q = identity PAGE at each
-    worker. The theorem's step size is not recorded here: tune γ.
+    worker. `fo.theory.dasha_sync_mvr` prescribes γ (derived).
 
     Args:
       step_size: γ.

@@ -43,6 +43,13 @@ from .convex_times import minibatch_convex_time as minibatch_convex_time
 from .convex_times import t_het_convex as t_het_convex
 from .convex_times import t_hom_convex as t_hom_convex
 from .convex_times import t_hom_strongly_convex as t_hom_strongly_convex
+from .dasha_partial import DashaPPWeights as DashaPPWeights
+from .dasha_partial import dasha_pp as dasha_pp
+from .dasha_partial import dasha_pp_lyapunov as dasha_pp_lyapunov
+from .dasha_partial import dasha_pp_mvr as dasha_pp_mvr
+from .dasha_partial import dasha_pp_page as dasha_pp_page
+from .dasha_partial import dasha_sync_mvr as dasha_sync_mvr
+from .dasha_partial import dasha_sync_mvr_lyapunov as dasha_sync_mvr_lyapunov
 from .delays import DelayRule as DelayRule
 from .delays import asgd as asgd
 from .delays import delay_adaptive_factor as delay_adaptive_factor
