@@ -395,6 +395,22 @@ def test_smoothed_polyak_steps_grow_by_a_factor_only():
     np.testing.assert_allclose(loose_steps, free_steps)
 
 
+def test_values_count_from_the_least_value():
+    raised = lambda f: lambda *arguments: f(*arguments) + 7.0
+    single = (residual_value, residual_grad)
+    batch = (residual_batch_value, residual_rows)
+    for method, (f, slope), others in (
+        (loops.gd_ps, (value, grad), lambda least: (least,)),
+        (loops.sps_max, single, lambda least: (least, 1.0, 0.3)),
+        (loops.smoothed_sps, single, lambda least: (least, 1.0, 0.1, 1.3)),
+        (loops.stop_sgd, batch, lambda least: (1.0, least)),
+    ):
+        low = method(f, slope, START, 8, *others(0.0))
+        high = method(raised(f), slope, START, 8, *others(7.0))
+        np.testing.assert_allclose(high[0], low[0], atol=1e-9)
+        np.testing.assert_allclose(high[1], low[1], rtol=1e-6)
+
+
 def test_zero_gradients_leave_the_point_and_the_cap():
     zero = lambda x, k: 0.0 * x
     points, steps = loops.sps_max(zero, zero, 2.0, 3, 0.0, 1.0, 0.5)
