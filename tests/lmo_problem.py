@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from reference import geometry as reference
+from reference import lmo_loops as reference
 
 from fedjax_opt import geometry
 

@@ -21,7 +21,7 @@ from lmo_problem import (
     states_along,
     value,
 )
-from reference import geometry as reference
+from reference import lmo_loops as reference
 
 from fedjax_opt import geometry, transforms
 from fedjax_opt.estimators.value_and_grads import value_and_grads

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from reference import geometry as reference
+from reference import lmo_loops as reference
 
 from fedjax_opt import transforms
 from fedjax_opt.estimators.value_and_grads import value_and_grads

@@ -21,7 +21,7 @@ from lmo_problem import (
     path,
     states_along,
 )
-from reference import geometry as reference
+from reference import lmo_loops as reference
 from trajectory import X0 as MATRIX
 from trajectory import N, measured
 from trajectory import full_gradient as of_worker
