@@ -22,8 +22,8 @@ def ec_diana(
 
     For heterogeneous data, in synchronous rounds; errors and shifts start at 0. Where
     f is strongly convex the limit is exact, which that of `ef14_gd` is not. 2n + 1
-    vectors are kept besides the model. The bound of the paper on γ is not recorded
-    here: tune.
+    vectors are kept besides the model. `fo.theory.ec_diana_step_size` prescribes γ
+    (derived).
 
     Args:
       step_size: γ.

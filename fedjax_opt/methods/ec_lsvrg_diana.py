@@ -24,8 +24,8 @@ def ec_lsvrg_diana(
         hᵢ ← hᵢ + a Q(ĝᵢ − hᵢ),   h = (1/n) Σᵢ hᵢ,   x^{k+1} = x^k − (γ/n) Σᵢ vᵢ
 
     For heterogeneous data, in synchronous rounds, from w = x⁰; errors and shifts start
-    at 0. 4n + 1 vectors are kept besides the model. Without noise it is `ec_diana`. The
-    bound of the paper on γ is not recorded here: tune.
+    at 0. 4n + 1 vectors are kept besides the model. Without noise it is `ec_diana`.
+    `fo.theory.ec_lsvrg_diana_step_size` prescribes γ (derived).
 
     Args:
       step_size: γ.

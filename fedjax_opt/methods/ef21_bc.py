@@ -19,8 +19,9 @@ def ef21_bc(
         gᵢ ← gᵢ + C(∇fᵢ(x^k) − gᵢ),   g ← g + C'((1/n) Σᵢ gᵢ − g),   x^{k+1} = x^k − γg
 
     For heterogeneous data, in synchronous rounds; all estimates start at 0. Nobody
-    sends the model. A broadcast counts once. n + 2 vectors are kept besides it. The
-    bound of the paper on γ is not recorded here: begin with that of EF21 and tune.
+    sends the model. A broadcast counts once. n + 2 vectors are kept besides it.
+    `fo.theory.ef21_bc_step_size` prescribes γ (derived; that of EF21 is larger, and a
+    start for tuning).
 
     Args:
       step_size: γ.

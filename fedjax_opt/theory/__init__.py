@@ -66,6 +66,13 @@ from .elementary import hero as hero
 from .elementary import naive_optimal as naive_optimal
 from .elementary import soviet_round_time as soviet_round_time
 from .elementary import split_equally as split_equally
+from .error_compensation import ECDianaLyapunov as ECDianaLyapunov
+from .error_compensation import EF21BCWeights as EF21BCWeights
+from .error_compensation import ec_diana_lyapunov as ec_diana_lyapunov
+from .error_compensation import ec_diana_step_size as ec_diana_step_size
+from .error_compensation import ec_lsvrg_diana_step_size as ec_lsvrg_diana_step_size
+from .error_compensation import ef21_bc_lyapunov as ef21_bc_lyapunov
+from .error_compensation import ef21_bc_step_size as ef21_bc_step_size
 from .error_feedback import EFBVParameters as EFBVParameters
 from .error_feedback import WeightedParameters as WeightedParameters
 from .error_feedback import ef21_p_diana_step_size as ef21_p_diana_step_size
