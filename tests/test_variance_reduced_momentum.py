@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from reference import momentum as reference
+from reference import momentum_loops as reference
 
 from fedjax_opt import estimators, theory, transforms
 from fedjax_opt.estimators.value_and_grads import value_and_grads
