@@ -17,7 +17,8 @@ def clip21_gd(*, step_size, threshold) -> Method:
     For heterogeneous data, in synchronous rounds, from gᵢ = 0. After finitely many
     rounds with small enough steps nothing is clipped any more, and it is gradient
     descent; τ = ∞ is gradient descent at once. n + 1 vectors are kept besides the
-    model. The bound of the paper on γ is not recorded here: begin with 1/L and tune.
+    model. The bound of the paper on γ is not recorded here: that of
+    `fo.theory.press_clip21` with α = 1 is derived; or begin with 1/L and tune.
 
     Args:
       step_size: γ.

@@ -19,8 +19,8 @@ def press_clip21_gd(
 
     For heterogeneous data, in synchronous rounds, from gᵢ = 0. C = identity is
     `clip21_gd`, τ = ∞ is `ef21_gd`. n + 1 vectors are kept besides the model.
-    Experimental: the paper's constants are not recorded here; begin with the step size
-    of EF21 and tune.
+    Experimental: the paper's constants are not recorded here. `fo.theory.press_clip21`
+    prescribes γ (derived); the step size of EF21 is larger, and a start for tuning.
 
     Args:
       step_size: γ.

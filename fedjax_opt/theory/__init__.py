@@ -15,9 +15,11 @@ from .asynchronous import rennala as rennala
 from .asynchronous import rennala_half_step as rennala_half_step
 from .asynchronous import ringmaster as ringmaster
 from .asynchronous import sgd as sgd
+from .clipping import PressClip21Parameters as PressClip21Parameters
 from .clipping import clip21_active_rounds as clip21_active_rounds
 from .clipping import norm_ec_bound as norm_ec_bound
 from .clipping import norm_ec_step_size as norm_ec_step_size
+from .clipping import press_clip21 as press_clip21
 from .collection import Collection as Collection
 from .collection import effective_batch_size as effective_batch_size
 from .collection import malenia_iteration_bound as malenia_iteration_bound
