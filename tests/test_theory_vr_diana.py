@@ -1,4 +1,4 @@
-"""VR-DIANA contracts its Lyapunov function, in exact expectation on quadratics."""
+"""VR-DIANA and Rand-DIANA contract their functions, in exact expectation."""
 
 import jax
 import numpy as np
@@ -88,6 +88,63 @@ def test_by_hand():
     for mu, contraction in ((0.1, 0.95), (1.0, 0.75)):
         found = theory.vr_diana_lyapunov(0.5, 1.0, strong_convexity=mu, **known)
         assert found == pytest.approx((0.5, 3.0, contraction))
+
+
+# ---------------------------------------------------------------- Rand-DIANA
+
+
+def rand_growth(problem, p, factor=1.0):
+    """The largest E Ψ⁺/Ψ of Rand-DIANA, relative to the contraction if factor is 1."""
+    n = len(problem.hessians)
+    gamma = factor * theory.rand_diana_step_size(
+        problem.smoothness, problem.smoothness_max, OMEGA, num_workers=n
+    )
+    weight, contraction = theory.rand_diana_lyapunov(
+        gamma,
+        OMEGA,
+        num_workers=n,
+        probability=p,
+        strong_convexity=problem.strong_convexity,
+    )
+    random = np.random.default_rng(0)
+    optimal = problem.grads(problem.minimum)
+    worst = 0.0
+    for of_x, of_shift in scales(2):
+        x = problem.minimum + of_x * random.normal(size=D)
+        shifts = optimal + of_shift * random.normal(size=(n, D))
+        grads = problem.grads(x)
+        g = (shifts + rand_1_outcomes(grads - shifts)).mean(axis=1)
+        kept = (1 - p) * spread_square(shifts - optimal)
+        later = kept + p * spread_square(grads - optimal)
+        after = square(x - gamma * g - problem.minimum).mean() + weight * later
+        before = square(x - problem.minimum) + weight * spread_square(shifts - optimal)
+        worst = max(worst, after / before)
+    return worst / contraction if factor == 1 else worst
+
+
+@pytest.mark.parametrize("n", [1, 3])
+@pytest.mark.parametrize("kind", KINDS)
+def test_rand_diana_contracts_in_exact_expectation(n, kind):
+    for seed in range(8):
+        for p in (0.1, 1 / (1 + OMEGA), 1.0):
+            assert rand_growth(FiniteSums(seed, n, 1, D, kind), p) <= 1 + 1e-12
+
+
+def test_with_four_times_the_step_rand_diana_grows():
+    assert rand_growth(FiniteSums(0, 2, 1, D, "rank_one"), 0.5, 4.0) > 1.5
+
+
+def test_rand_diana_by_hand():
+    """L = 2, L_max = 3, ω = 1, n = 9: 2 + 2."""
+    assert theory.rand_diana_step_size(2.0, 3.0, 1.0, num_workers=9) == 1 / 4
+    for mu, contraction in ((0.1, 0.95), (1.0, 0.75)):
+        found = theory.rand_diana_lyapunov(
+            0.5, 3.0, num_workers=4, probability=0.5, strong_convexity=mu
+        )
+        assert found == pytest.approx((1.5, contraction))
+
+
+# ---------------------------------------------------------------- a recipe
 
 
 def test_recipe_converges_with_the_prescribed_step_size():

@@ -17,8 +17,7 @@ def rand_diana_gd(
         hᵢ ← ∇fᵢ(x^k) with probability p, all workers at once
 
     For heterogeneous data, in synchronous rounds; shifts start at 0. n + 1 vectors are
-    kept besides the model. The bound of the paper on γ is not recorded here: begin with
-    that of DIANA and tune.
+    kept besides the model. `fo.theory.rand_diana_step_size` prescribes γ (derived).
 
     Args:
       step_size: γ.

@@ -32,6 +32,7 @@ from .compressed import Scaling as Scaling
 from .compressed import dcgd_step_size as dcgd_step_size
 from .compressed import diana as diana
 from .compressed import ef21_step_size as ef21_step_size
+from .compressed import rand_diana_step_size as rand_diana_step_size
 from .compressed import scaling as scaling
 from .compressed_iterates import GDCIParameters as GDCIParameters
 from .compressed_iterates import gdci as gdci
@@ -150,6 +151,7 @@ from .rates import diana_lyapunov as diana_lyapunov
 from .rates import ef21_bound as ef21_bound
 from .rates import ef21_constants as ef21_constants
 from .rates import ef21_lyapunov as ef21_lyapunov
+from .rates import rand_diana_lyapunov as rand_diana_lyapunov
 from .table import Row as Row
 from .table import summary as summary
 from .three_point import ThreePoint as ThreePoint

@@ -70,6 +70,28 @@ def diana(smoothness_max, omega, *, num_workers) -> DianaParameters:
     )
 
 
+def rand_diana_step_size(smoothness, smoothness_max, omega, *, num_workers) -> float:
+    """γ of Rand-DIANA, for convex fᵢ and strongly convex f, any probability p.
+
+        1/γ = L + 6 L_max ω/n
+
+    The rate is in `rand_diana_lyapunov`.
+
+    Args:
+      smoothness: L.
+      smoothness_max: L_max.
+      omega: of the unbiased compressors, independent between workers.
+      num_workers: n.
+
+    Reference: arXiv:2206.10452 for the method. Deviation: derived here, and checked in
+      exact expectation.
+    """
+    n = inputs.count("num_workers", num_workers)
+    noise = inputs.nonnegative("omega", omega) / n
+    inverse = inputs.positive("smoothness", smoothness)
+    return 1 / (inverse + 6 * inputs.positive("smoothness_max", smoothness_max) * noise)
+
+
 def ef21_step_size(
     smoothness, smoothness_mean_square, *, alpha, strong_convexity=None
 ) -> float:

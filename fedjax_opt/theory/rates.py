@@ -110,3 +110,33 @@ def diana_lyapunov(step_size, omega, *, num_workers, strong_convexity) -> Lyapun
     n = inputs.count("num_workers", num_workers)
     weight = 4 * gamma**2 * noise * (1 + noise) / n
     return Lyapunov(weight, max(1 - gamma * mu, 1 - 1 / (2 * (1 + noise))))
+
+
+def rand_diana_lyapunov(
+    step_size, omega, *, num_workers, probability, strong_convexity
+) -> Lyapunov:
+    """What Rand-DIANA contracts, for convex fᵢ and μ-strongly convex f.
+
+        Ψ = |x − x*|² + w (1/n) Σᵢ |hᵢ − ∇fᵢ(x*)|²,    w = 4γ² ω/(np)
+        E Ψ⁺ <= max {1 − γμ, 1 − p/2} Ψ
+
+    Proof: as for DIANA; a shift is ∇fᵢ(x) with probability p, and otherwise itself.
+
+    Args:
+      step_size: γ, at most `rand_diana_step_size`.
+      omega: of the unbiased compressors, independent between workers.
+      num_workers: n.
+      probability: p, of a refresh.
+      strong_convexity: μ.
+
+    Returns:
+      The weight w, and the contraction.
+
+    Reference: arXiv:2206.10452 for the method (derived, checked in exact expectation).
+    """
+    gamma = inputs.positive("step_size", step_size)
+    noise = inputs.nonnegative("omega", omega)
+    mu = inputs.positive("strong_convexity", strong_convexity)
+    n = inputs.count("num_workers", num_workers)
+    p = inputs.probability("probability", probability)
+    return Lyapunov(4 * gamma**2 * noise / (n * p), max(1 - gamma * mu, 1 - p / 2))
