@@ -61,18 +61,6 @@ def test_distance_loss_and_gradient_never_grow(name):
     assert f(x[-1]) < 1e-3 * f(x[0])
 
 
-@pytest.mark.parametrize("name", CONVEX)
-def test_generalized_smoothness_is_one_over_the_curvature(name):
-    _, grad, l0, l1 = CONVEX[name]
-    x, expected = 3.0, [3.0]
-    for _ in range(20):
-        g = float(grad(x))
-        x -= 0.2 * g / (l0 + l1 * abs(g))
-        expected.append(x)
-    found = path(gd(l0, l1, eta=0.2), grad, 3.0, 20)
-    np.testing.assert_allclose(found, expected, rtol=1e-12)
-
-
 @pytest.mark.parametrize("scale", [1e-4, 1.0, 1e4])
 def test_relation_to_clipping_and_smoothed_normalization(scale):
     l0, l1 = 0.7, 1.9
@@ -111,41 +99,11 @@ def test_nothing_is_exponential_in_the_initial_distance(name):
 # ------------------------------------------------------------- similar triangles
 
 
-def triangles(grad, x, num_updates, step, eta):
-    """(L0, L1)-STM as printed; `step(g, k)` is what z moves by."""
-    y = z = x
-    total, ys = 0.0, [x]
-    for k in range(num_updates):
-        a = eta * (k + 2) / 2
-        point = (total * y + a * z) / (total + a)
-        z = z - step(grad(point), a)
-        y = (total * y + a * z) / (total + a)
-        total += a
-        ys.append(y)
-    return np.array(ys)
-
-
 def quadratic_grad(x):
     return MATRIX @ x
 
 
 X0 = np.array([1.0, -2.0, 3.0])
-
-
-@pytest.mark.parametrize("largest", [False, True])
-def test_stm_trajectory(largest):
-    curvature = 0.0
-
-    def step(g, a):
-        nonlocal curvature
-        now = 11.0 + 0.7 * np.linalg.norm(g)
-        curvature = max(curvature, now) if largest else now
-        return a / curvature * g
-
-    expected = triangles(quadratic_grad, X0, 40, step, eta=0.8)
-    optimizer = transforms.stm(11.0, 0.7, eta=0.8, largest=largest)
-    found = path(optimizer, quadratic_grad, X0, 40, transforms.stm_eval_params)
-    np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-12)
 
 
 def test_stm_bound():
@@ -156,20 +114,6 @@ def test_stm_bound():
     k = np.arange(1, 101)
     loss = np.einsum("ki,ij,kj->k", y, MATRIX, y)[1:] / 2
     assert np.all(loss <= 2 * smoothness * (X0 @ X0) / (k * (k + 3)))
-
-
-@pytest.mark.parametrize("level", [0.3, np.inf])
-def test_clipped_stm_trajectory(level):
-    step_size = 1 / 22
-
-    def step(g, a):
-        a = a * step_size
-        return min(a, level / np.linalg.norm(g)) * g
-
-    expected = triangles(quadratic_grad, X0, 40, step, eta=1.0)
-    optimizer = transforms.clipped_stm(step_size, level)
-    found = path(optimizer, quadratic_grad, X0, 40, transforms.stm_eval_params)
-    np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-12)
 
 
 # ------------------------------------------------------------- quantiles
@@ -342,30 +286,6 @@ def test_extragradient_converges_on_a_bilinear_game():
     descent = path(optax.sgd(gamma), rotation, [1.0, 2.0], 5)
     growth = (1 + gamma**2) ** np.arange(6)
     np.testing.assert_allclose(np.sum(descent**2, 1), 5 * growth, rtol=1e-12)
-
-
-def test_clipped_extragradient_trajectory():
-    threshold, step, ahead = 0.8, 0.2, 0.3
-
-    def clip(g):
-        return min(1, threshold / np.linalg.norm(g)) * g
-
-    x, expected = np.array([1.0, 2.0]), [np.array([1.0, 2.0])]
-    for _ in range(30):
-        tilde = x - ahead * clip(np.array([x[1], -x[0]]))
-        x = x - step * clip(np.array([tilde[1], -tilde[0]]))
-        expected.append(x)
-    optimizer = optax.chain(
-        transforms.clip(threshold), transforms.extragradient(step, ahead)
-    )
-    found = path(
-        optimizer,
-        rotation,
-        [1.0, 2.0],
-        60,
-        lambda state, x: transforms.extragradient_eval_params(state[1], x),
-    )
-    np.testing.assert_allclose(found[::2], expected, rtol=1e-12)
 
 
 # ------------------------------------------------------------- the diagnostic

@@ -2,9 +2,7 @@
 
 import math
 
-import jax
 import numpy as np
-import optax
 import pytest
 from reference import step_sizes as loops
 
@@ -463,7 +461,7 @@ def test_polyak_steps_of_batches():
     np.testing.assert_allclose(points, kaczmarz(START, 60), atol=1e-10)
 
 
-# Schedules, and steps from distances.
+# Schedules.
 
 
 @pytest.mark.parametrize("power", [1, 2])
@@ -491,70 +489,6 @@ def test_refined_schedule_ignores_a_spike_and_warms_up():
     assert np.all(np.diff(found[:4]) > 0) and np.all(np.diff(found[3:]) < 0)
     with pytest.raises(ValueError, match="2"):
         loops.refined_linear_decay([1.0, 1.0], 2, 2)
-
-
-def optax_run(optimizer, gradient, x0, num_updates):
-    x, points, state = x0, [x0], jax.jit(optimizer.init)(x0)
-    update = jax.jit(optimizer.update)
-    for k in range(num_updates):
-        updates, state = update(gradient(x, k), state, x)
-        x = x + np.asarray(updates)
-        points.append(x)
-    return np.stack(points), state
-
-
-def noisy(x, k):
-    return grad(x) + 0.3 * NOISE[k]
-
-
-def test_distance_over_gradients_agrees_with_optax():
-    found, steps, averages = loops.dog(noisy, START, 25, 1e-3)
-    optimizer = optax.contrib.dog(1.0, init_step=("distance", 1e-3), eps=1e-8)
-    expected, _ = optax_run(optimizer, noisy, START, 25)
-    np.testing.assert_allclose(found, expected, rtol=1e-9)
-    first = noisy(START, 0)
-    assert steps[0] == pytest.approx(1e-3 / np.sqrt(first @ first + 1e-8))
-    r_bar = np.maximum(1e-3, np.maximum.accumulate(distances(found, START)))
-    expected = np.average(found, axis=0, weights=r_bar)
-    np.testing.assert_allclose(averages[-1], expected)
-    np.testing.assert_array_equal(averages[0], START)
-
-
-def test_distance_over_gradients_needs_no_tuning():
-    points, _, averages = loops.dog(grad, START, 1500, 1e-6 * (1 + START @ START))
-    assert value(points[-1]) < 1e-4 * value(START)
-    assert value(averages[-1]) < 0.05 * value(START)
-
-
-def test_schedule_free_averages_sgd():
-    x, y, z = loops.schedule_free_sgd(noisy, START, 40, 0.1, 0.0)
-    sgd = gradient_descent(noisy, START, [0.1] * 40)
-    np.testing.assert_allclose(z, sgd, atol=1e-13)
-    np.testing.assert_array_equal(y, z)
-    for t in range(1, 41):
-        np.testing.assert_allclose(x[t], sgd[1 : t + 1].mean(axis=0), atol=1e-12)
-
-
-def test_schedule_free_takes_gradients_between_average_and_iterate():
-    x, y, z = loops.schedule_free_sgd(noisy, START, 40, 0.1, 0.9)
-    np.testing.assert_allclose(y, 0.1 * z + 0.9 * x, atol=1e-13)
-    gradients = [noisy(y[k], k) for k in range(40)]
-    np.testing.assert_allclose(z[1:], START - 0.1 * np.cumsum(gradients, axis=0))
-    for t in range(1, 41):
-        np.testing.assert_allclose(x[t], z[1 : t + 1].mean(axis=0), atol=1e-12)
-    x, y, _ = loops.schedule_free_sgd(noisy, START, 10, 0.1, 1.0)
-    np.testing.assert_array_equal(y, x)
-
-
-def test_schedule_free_agrees_with_optax():
-    _, y, z = loops.schedule_free_sgd(noisy, START, 10, 0.1, 0.9)
-    optimizer = optax.contrib.schedule_free(optax.sgd(0.1), 0.1, b1=0.9)
-    expected, state = optax_run(optimizer, noisy, START, 10)
-    np.testing.assert_allclose(y, expected, rtol=1e-9)
-    np.testing.assert_allclose(z[-1], np.asarray(state.z), rtol=1e-9)
-
-
-# Proximal points and balls.
 
 
 def test_ball_proximal_points_step_on_a_line_as_those_of_the_absolute_value():
@@ -603,140 +537,3 @@ def test_stochastic_proximal_points_solve_their_equation():
     near = loops.sppm_least_squares(ROWS, TARGETS, order, START, 1e-7)
     expected = gradient_descent(residual_grad, START, [1e-7] * 30)
     np.testing.assert_allclose(near, expected, atol=1e-10)
-
-
-# Clipping and normalization of differences.
-
-
-def no_prox(v, step_size):
-    return v
-
-
-def soft_threshold(v, step_size):
-    """The prox of ‖·‖₁/2."""
-    return np.sign(v) * np.maximum(np.abs(v) - step_size / 2, 0)
-
-
-@pytest.mark.parametrize("shift_step, limit", [(0.1, 2.0), (0.0, -2.5)])
-def test_shifts_remove_the_bias_of_clipping(shift_step, limit):
-    b = (12.0, -3.0, -3.0)
-    points, _ = loops.dprox_clipped_shift(
-        lambda i, x: x - b[i], no_prox, 0.0, 3, 3000, 0.05, 1.0, shift_step
-    )
-    assert points[-1] == pytest.approx(limit, abs=1e-9)
-
-
-@pytest.mark.parametrize("shift_step, limit", [(1.0, 1.0), (0.0, -0.5)])
-def test_shifts_on_the_counterexample_with_one_dimension(shift_step, limit):
-    b = (-1.0, -1.0, 5.0)
-    points, _ = loops.dprox_clipped_shift(
-        lambda i, x: x - b[i], no_prox, 3.0, 3, 600, 0.1, 1.0, shift_step
-    )
-    assert points[-1] == pytest.approx(limit, abs=1e-12)
-
-
-def workers_grad(i, x):
-    """∇fᵢ = (A + i I/2)(x − cᵢ) of three workers."""
-    return (HESSIAN + i * np.eye(DIM) / 2) @ (x - 3 * NOISE[i])
-
-
-def workers_mean(x, k=0):
-    return sum(workers_grad(i, x) for i in range(3)) / 3
-
-
-def test_clipped_differences_in_their_limits():
-    arguments = (workers_grad, no_prox, START, 3, 40, 0.2)
-    loose, _ = loops.dprox_clipped_shift(*arguments, np.inf, 0.4)
-    expected = gradient_descent(workers_mean, START, [0.2] * 40)
-    np.testing.assert_allclose(loose, expected, atol=1e-12)
-    naive, shifts = loops.dprox_clipped_shift(*arguments, 0.5, 0.0)
-    np.testing.assert_array_equal(shifts, 0.0)
-    x = START
-    for k in range(40):
-        rows = np.stack([workers_grad(i, x) for i in range(3)])
-        scale = np.minimum(1, 0.5 / np.linalg.norm(rows, axis=1))
-        x = x - 0.2 * (scale[:, None] * rows).mean(axis=0)
-        np.testing.assert_allclose(naive[k + 1], x, atol=1e-12)
-
-
-def test_clipped_differences_with_full_shift_are_clip21():
-    found, shifts = loops.dprox_clipped_shift(
-        workers_grad, no_prox, START, 3, 60, 0.2, 0.5, 1.0
-    )
-    x, v, active = START, np.zeros((3, DIM)), []
-    for k in range(60):
-        g = np.stack([workers_grad(i, x) for i in range(3)]) - v
-        norms = np.linalg.norm(g, axis=1)
-        active.append(np.sum(norms > 0.5))
-        v = v + np.minimum(1, 0.5 / norms)[:, None] * g
-        x = x - 0.2 * v.mean(axis=0)
-        np.testing.assert_allclose(found[k + 1], x, atol=1e-12)
-        np.testing.assert_allclose(shifts[k + 1], v, atol=1e-12)
-    assert active[0] == 3 and active[-1] == 0
-    first = int(np.max(np.nonzero(active))) + 1
-    descent = gradient_descent(workers_mean, found[first], [0.2] * (60 - first))
-    np.testing.assert_allclose(found[first:], descent, atol=1e-12)
-
-
-def test_clipped_differences_reach_the_limit_with_a_prox():
-    found, _ = loops.dprox_clipped_shift(
-        workers_grad, soft_threshold, START, 3, 900, 0.2, 0.5, 0.3
-    )
-    expected = START
-    for _ in range(900):
-        expected = soft_threshold(expected - 0.2 * workers_mean(expected), 0.2)
-    np.testing.assert_allclose(found[-1], expected, atol=1e-9)
-    assert np.any(np.abs(workers_mean(expected)) > 0.1)
-
-
-def test_normalized_error_feedback_moves_by_the_step_and_keeps_its_mean():
-    points, v, v_hat = loops.norm_ec(workers_grad, START, 3, 50, 0.03, 0.4, 0.7)
-    np.testing.assert_allclose(np.linalg.norm(np.diff(points, axis=0), axis=1), 0.03)
-    np.testing.assert_allclose(v_hat, v.mean(axis=1), atol=1e-12)
-    for k in range(50):
-        for i in range(3):
-            difference = workers_grad(i, points[k]) - v[k, i]
-            sent = difference / (0.7 + np.linalg.norm(difference))
-            np.testing.assert_allclose(v[k + 1, i], v[k, i] + 0.4 * sent, atol=1e-12)
-        unit = v_hat[k + 1] / np.linalg.norm(v_hat[k + 1])
-        np.testing.assert_allclose(points[k + 1], points[k] - 0.03 * unit, atol=1e-12)
-
-
-def test_normalized_error_feedback_keeps_its_residuals_and_its_bound():
-    alpha, beta, K = 1.0, 0.8, 400
-    first = max(np.linalg.norm(workers_grad(i, START)) for i in range(3))
-    largest = SMOOTHNESS + 1.0
-    gamma = beta * first / ((alpha + first) * largest)
-    points, v, _ = loops.norm_ec(workers_grad, START, 3, K, gamma, beta, alpha)
-    residuals = [
-        np.linalg.norm(workers_grad(i, points[k]) - v[k, i])
-        for k in range(K + 1)
-        for i in range(3)
-    ]
-    assert np.max(residuals) <= first * (1 + 1e-12)
-    hessian = HESSIAN + np.eye(DIM) / 2
-    best = START - np.linalg.solve(hessian, workers_mean(START))
-    gap = (START - best) @ hessian @ (START - best) / 2
-    smoothness = np.linalg.eigvalsh(hessian)[-1]
-    least = min(np.linalg.norm(workers_mean(x)) for x in points[:-1])
-    assert least <= gap / (gamma * K) + 2 * first + smoothness * gamma / 2
-    assert least < 0.2 * np.linalg.norm(workers_mean(START))
-
-
-def test_normalized_error_feedback_smooths_gradients_for_large_alpha():
-    alpha, c = 1e7, 0.3
-    points, v, _ = loops.norm_ec(workers_grad, START, 3, 30, 0.05, c * alpha, alpha)
-    for k in range(30):
-        for i in range(3):
-            expected = v[k, i] + c * (workers_grad(i, points[k]) - v[k, i])
-            np.testing.assert_allclose(v[k + 1, i], expected, atol=1e-5)
-
-
-@pytest.mark.parametrize("start, printed", [(3.0, 0.99182), (0.0, 1.0041)])
-def test_normalized_error_feedback_jumps_around_the_optimum(start, printed):
-    # A cycle of four points: round 1000 shows what round 20 000 does.
-    b, gamma = (-1.0, -1.0, 5.0), 1 / np.sqrt(20_000)
-    points, _, _ = loops.norm_ec(lambda i, x: x - b[i], start, 3, 1000, gamma, 0.5, 1.0)
-    np.testing.assert_allclose(points[-200:], points[-204:-4], atol=1e-9)
-    assert points[-1] == pytest.approx(printed, abs=1e-5)
-    assert np.max(np.abs(points[-200:] - 1)) <= 2 * gamma

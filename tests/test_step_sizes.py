@@ -119,41 +119,6 @@ def test_smoothed_polyak_bound():
 # ------------------------------------------------------------- AdGD
 
 
-def adgd_loop(grad, x, num_updates, first_step, second):
-    """Both methods as printed; the steps λ and the points."""
-    previous, g_old, last = x, grad(x), first_step
-    ratio = 1 / 3 if second else np.inf
-    x = x - last * g_old
-    steps, points = [last], [previous, x]
-    for _ in range(num_updates - 1):
-        g = grad(x)
-        curvature = np.linalg.norm(g - g_old) / np.linalg.norm(x - previous)
-        if second:
-            excess = 2 * last**2 * curvature**2 - 1
-            bound = last / np.sqrt(excess) if excess > 0 else np.inf
-            step = min(np.sqrt(2 / 3 + ratio) * last, bound)
-        else:
-            step = min(np.sqrt(1 + ratio) * last, 1 / (2 * curvature))
-        ratio, last = step / last, step
-        previous, g_old = x, g
-        x = x - step * g
-        steps.append(step)
-        points.append(x)
-    return np.array(points), np.array(steps)
-
-
-@pytest.mark.parametrize("second", [False, True])
-def test_adgd_trajectory(second):
-    optimizer = transforms.adgd2(1e-3) if second else transforms.adgd(1e-3)
-    hessian = FEATURES.T @ FEATURES / 40
-    points, steps = adgd_loop(
-        lambda x: hessian @ (x - SOLUTION), np.zeros(8), 40, 1e-3, second
-    )
-    found, states = path(optimizer, least_squares, np.zeros(8), 40)
-    np.testing.assert_allclose(states.step_size, steps, rtol=1e-6)
-    np.testing.assert_allclose(found, points, rtol=1e-6, atol=1e-8)
-
-
 @pytest.mark.parametrize("optimizer", [transforms.adgd(), transforms.adgd2()])
 def test_adgd_needs_no_tuning(optimizer):
     """To a gradient of 1e-12 in about a hundred steps."""
@@ -264,18 +229,6 @@ def test_constant_lengths_give_linear_decay(window):
     linear = optax.linear_schedule(1.0, 0.0, 49)
     np.testing.assert_allclose(found, [linear(t) for t in range(50)], atol=1e-6)
     assert schedule(1000) == 0
-
-
-@pytest.mark.parametrize("power", [1, 2])
-def test_refined_linear_decay_as_printed(power):
-    norms = np.random.default_rng(0).uniform(0.5, 2, 23)
-    padded = np.concatenate([[norms[0]] * 2, norms, [norms[-1]] * 2])
-    medians = np.array([np.sort(padded[t : t + 5])[2] for t in range(23)])
-    weights = [m**-power for m in medians]
-    expected = np.array([w * sum(weights[t + 1 :]) for t, w in enumerate(weights)])
-    schedule = transforms.refined_linear_decay(norms, power=power, window=5)
-    found = jax.vmap(schedule)(jnp.arange(23))
-    np.testing.assert_allclose(found, expected / expected.max(), rtol=1e-12)
 
 
 def test_long_gradients_at_first_give_a_warm_up():

@@ -4,7 +4,7 @@ Written from the formulas, without the library. A point is a vector or a scalar.
 deterministic methods take `value(x)` and `grad(x)`; the stochastic ones `value(x, k)`
 and `grad(x, k)`, the sample of step k = 0, 1, ..., and those on batches
 `grads_of_batch(x, k)`, one gradient per row, and `value_of_batch(x, k)`, the mean of
-the batch. The distributed ones take `grads(i, x)` of worker i = 0, ..., n − 1.
+the batch.
 
 Every function returns the points x⁰, ..., x^K stacked along a new first axis, alone or
 as the first of a tuple whose other entries its docstring names.
@@ -17,12 +17,6 @@ def clip(v, threshold):
     """min(1, c/‖v‖) v, and 0 where v = 0."""
     norm = np.linalg.norm(v)
     return v if norm <= threshold else threshold / norm * v
-
-
-def smoothed_unit(v, alpha):
-    """v/(α + ‖v‖), and 0 where v = 0."""
-    norm = np.linalg.norm(v)
-    return v if norm == 0 else v / (alpha + norm)
 
 
 def at(schedule, k):
@@ -338,7 +332,7 @@ def stop_sgd(value_of_batch, grads_of_batch, x0, K, c, f_low):
     return np.stack(points), np.array(steps)
 
 
-# Schedules, and steps from distances.
+# Schedules.
 
 
 def refined_linear_decay(norms, power, window):
@@ -355,49 +349,6 @@ def refined_linear_decay(norms, power, window):
     weights = [norm**-power for norm in smooth]
     schedule = [w * sum(weights[t + 1 :]) for t, w in enumerate(weights)]
     return np.array(schedule) / max(schedule)
-
-
-def dog(grad, x0, K, r_eps, eps=1e-8):
-    """DoG; also returns the steps and, like the points, the weighted averages.
-
-    r̄ₜ = max(r_eps, max_{s≤t} ‖xₛ − x₀‖),   ηₜ = r̄ₜ/√(Σ_{s≤t} ‖gₛ‖² + eps)
-    xₜ₊₁ = xₜ − ηₜ gₜ,   x̄ₜ = Σ_{s≤t} r̄ₛ xₛ / Σ_{s≤t} r̄ₛ
-    """
-    x = np.array(x0, dtype=float)
-    points, steps, averages = [x], [], [x]
-    r_bar, sum_of_squares = r_eps, 0.0
-    weighted, total = r_bar * x, r_bar
-    for t in range(K):
-        g = grad(x, t)
-        sum_of_squares = sum_of_squares + np.linalg.norm(g) ** 2
-        eta = r_bar / np.sqrt(sum_of_squares + eps)
-        x = x - eta * g
-        r_bar = max(r_bar, np.linalg.norm(x - points[0]))
-        weighted, total = weighted + r_bar * x, total + r_bar
-        points.append(x)
-        steps.append(eta)
-        averages.append(weighted / total)
-    return np.stack(points), np.array(steps), np.stack(averages)
-
-
-def schedule_free_sgd(grad, x0, K, step_size, b):
-    """Schedule-free SGD; returns x (the averages), y and z, each of length K + 1.
-
-    y = (1 − b) z + b x,   z ← z − γ ∇f(y; ξ),   x ← (1 − 1/t) x + (1/t) z
-
-    t = 1, 2, .... Row k of y belongs to rows k of x and z: step k + 1 takes its
-    gradient there.
-    """
-    x = z = np.array(x0, dtype=float)
-    xs, ys, zs = [x], [(1 - b) * z + b * x], [z]
-    for k in range(K):
-        c = 1 / (k + 1)
-        z = z - step_size * grad(ys[-1], k)
-        x = (1 - c) * x + c * z
-        xs.append(x)
-        ys.append((1 - b) * z + b * x)
-        zs.append(z)
-    return np.stack(xs), np.stack(ys), np.stack(zs)
 
 
 # Proximal points and balls.
@@ -451,54 +402,3 @@ def sppm_least_squares(rows, targets, order, x0, step_size):
         x = x - step_size * a * (a @ x - b) / (1 + step_size * (a @ a))
         points.append(x)
     return np.stack(points)
-
-
-# Clipping and normalization of differences, over n workers.
-
-
-def dprox_clipped_shift(grads, prox, x0, n, K, step_size, threshold, shift_step):
-    """DProx-clipped-SGD-shift; also returns the shifts (K + 1, n, ...).
-
-    Δᵢ = clip(∇fᵢ(x) − hᵢ, λ),   g̃ᵢ = hᵢ + Δᵢ,   hᵢ ← hᵢ + ν Δᵢ
-    x ← prox_{γΨ}(x − γ (1/n) Σᵢ g̃ᵢ)
-
-    `prox(v, γ)`; hᵢ = 0 at the start. arXiv:2310.01860.
-    """
-    x = np.array(x0, dtype=float)
-    h = [np.zeros_like(x) for _ in range(n)]
-    points, shifts = [x], [np.stack(h)]
-    for _ in range(K):
-        mean = np.zeros_like(x)
-        for i in range(n):
-            delta = clip(grads(i, x) - h[i], threshold)
-            mean = mean + (h[i] + delta) / n
-            h[i] = h[i] + shift_step * delta
-        x = prox(x - step_size * mean, step_size)
-        points.append(x)
-        shifts.append(np.stack(h))
-    return np.stack(points), np.stack(shifts)
-
-
-def norm_ec(grads, x0, n, K, step_size, estimate_step, alpha):
-    """α-NormEC; also returns the estimates vᵢ (K + 1, n, ...) and v̂ (K + 1, ...).
-
-    Δᵢ = (∇fᵢ(x) − vᵢ)/(α + ‖∇fᵢ(x) − vᵢ‖),   vᵢ ← vᵢ + β Δᵢ,   v̂ ← v̂ + (β/n) Σᵢ Δᵢ
-    x ← x − γ v̂/‖v̂‖
-
-    β = estimate_step; vᵢ = 0 and v̂ = 0 at the start, and x stays where v̂ = 0.
-    arXiv:2502.13482.
-    """
-    x = np.array(x0, dtype=float)
-    v = [np.zeros_like(x) for _ in range(n)]
-    v_hat = np.zeros_like(x)
-    points, estimates, means = [x], [np.stack(v)], [v_hat]
-    for _ in range(K):
-        for i in range(n):
-            delta = smoothed_unit(grads(i, x) - v[i], alpha)
-            v[i] = v[i] + estimate_step * delta
-            v_hat = v_hat + estimate_step / n * delta
-        x = x - step_size * smoothed_unit(v_hat, 0)
-        points.append(x)
-        estimates.append(np.stack(v))
-        means.append(v_hat)
-    return np.stack(points), np.stack(estimates), np.stack(means)
