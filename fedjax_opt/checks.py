@@ -23,24 +23,34 @@ def compressor(value: Any, *, user: str) -> None:
         )
 
 
-def contractive(compressor: AnyCompressor, *, user: str) -> AnyCompressor:
-    """Returns the compressor if it certifies an α > 0.
+def contractive(
+    compressor: AnyCompressor, *, user: str, or_absolute: bool = False
+) -> AnyCompressor:
+    """Returns the compressor if it certifies an α > 0, whatever the size.
 
     Args:
       compressor: a Compressor or TreeCompressor.
       user: who needs it, for the message.
+      or_absolute: will an absolute bound of the error do as well?
 
     Raises:
-      ValueError: if it certifies no α.
+      ValueError: if it certifies no α, or not on large arrays.
     """
     certificate = _probe(compressor, user)
     if certificate.alpha is not None and certificate.alpha > 0:
         return compressor
+    if or_absolute and certificate.absolute is not None:
+        return compressor
     name = _name(compressor)
-    if certificate.omega is None:
-        found = f"{name} certifies no alpha. Take one that does, such as top_k."
-    else:
+    if certificate.omega is not None:
         found = f"{name} certifies only omega. Wrap it: wrap.scaled({name})."
+    elif certificate.eta is not None:
+        found = (
+            f"{name} certifies no alpha on large arrays, only its bias and its noise. "
+            "Take ef_bv, which needs no more, or a compressor such as top_k."
+        )
+    else:
+        found = f"{name} certifies no alpha. Take one that does, such as top_k."
     raise ValueError(f"{user} needs a contractive compressor; {found}")
 
 
@@ -61,6 +71,25 @@ def unbiased(compressor: AnyCompressor, *, user: str) -> AnyCompressor:
     raise ValueError(
         f"{user} needs an unbiased compressor; {_name(compressor)} certifies {found}. "
         "Take one with an omega, such as rand_k."
+    )
+
+
+def contractive_or_unbiased(compressor: AnyCompressor, *, user: str) -> AnyCompressor:
+    """Returns the compressor if it certifies an α > 0 or an ω.
+
+    Args:
+      compressor: a Compressor or TreeCompressor.
+      user: who needs it, for the message.
+
+    Raises:
+      ValueError: if it certifies neither.
+    """
+    certificate = _probe(compressor, user)
+    if certificate.omega is not None or certificate.alpha is not None:
+        return compressor
+    raise ValueError(
+        f"{user} needs a contractive or an unbiased compressor; {_name(compressor)} "
+        "certifies neither alpha nor omega. Take one that does, such as top_k or rand_k."
     )
 
 

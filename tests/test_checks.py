@@ -4,8 +4,18 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fedjax_opt import checks
-from fedjax_opt.compressors import identity, natural, rand_k, sign, top_k, wrap
+from fedjax_opt import checks, mechanisms
+from fedjax_opt.compressors import (
+    comp,
+    hard_threshold,
+    higgs,
+    identity,
+    natural,
+    rand_k,
+    sign,
+    top_k,
+    wrap,
+)
 from fedjax_opt.types import Certificate, Compressor
 
 
@@ -90,6 +100,44 @@ def test_compressors_without_a_certificate_are_refused():
     assert "mine() certifies no alpha. Take one that does" in text
     text = text_of(lambda: checks.unbiased(nothing_certified(), user="u"), ValueError)
     assert "the compressor certifies no omega" in text
+
+
+@pytest.mark.parametrize("c", [comp(2, 3), wrap.per_leaf(comp(2, 3))])
+def test_contractive_on_small_arrays_alone_is_said_to_be_that(c):
+    text = text_of(lambda: checks.contractive(c, user="ef21"), ValueError)
+    assert text == (
+        "ef21 needs a contractive compressor; comp(2, 3) certifies no alpha on large "
+        "arrays, only its bias and its noise. Take ef_bv, which needs no more, or a "
+        "compressor such as top_k."
+    )
+    mechanisms.ef_bv(c)  # the cure
+
+
+def test_an_absolute_error_will_do_where_it_is_asked_for():
+    c = hard_threshold(1.0)
+    assert checks.contractive(c, user="ef14", or_absolute=True) is c
+    assert checks.contractive(top_k(1), user="ef14", or_absolute=True) is top_k(1)
+    text = text_of(lambda: checks.contractive(c, user="ef21"), ValueError)
+    assert "hard_threshold(1.0) certifies no alpha. Take one that does" in text
+    for bad in (rand_k(2), higgs(1)):
+        with pytest.raises(ValueError, match="ef14 needs a contractive compressor"):
+            checks.contractive(bad, user="ef14", or_absolute=True)
+
+
+@pytest.mark.parametrize("c", [top_k(2), rand_k(2), wrap.whole_tree(rand_k(2))])
+def test_one_of_two_certificates_will_do(c):
+    assert checks.contractive_or_unbiased(c, user="v5_map") is c
+
+
+@pytest.mark.parametrize("c", [hard_threshold(1.0), higgs(1), comp(2, 3)])
+def test_neither_certificate_is_refused(c):
+    text = text_of(
+        lambda: checks.contractive_or_unbiased(c, user="v5_map"), ValueError
+    )
+    assert text == (
+        f"v5_map needs a contractive or an unbiased compressor; {c.label} certifies "
+        "neither alpha nor omega. Take one that does, such as top_k or rand_k."
+    )
 
 
 @pytest.mark.parametrize("check", [checks.contractive, checks.unbiased])
