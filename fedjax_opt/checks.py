@@ -89,7 +89,8 @@ def contractive_or_unbiased(compressor: AnyCompressor, *, user: str) -> AnyCompr
         return compressor
     raise ValueError(
         f"{user} needs a contractive or an unbiased compressor; {_name(compressor)} "
-        "certifies neither alpha nor omega. Take one that does, such as top_k or rand_k."
+        "certifies neither alpha nor omega. Take one that does, such as top_k or "
+        "rand_k."
     )
 
 

@@ -23,10 +23,11 @@ from trajectory import (
 )
 
 from fedjax_opt import keys, mechanisms, problems, run, theory
-from fedjax_opt.compressors import identity, rand_k, top_k, wrap
+from fedjax_opt.compressors import hard_threshold, higgs, identity, rand_k, top_k, wrap
 from fedjax_opt.compressors.perm_k import perm_k
 from fedjax_opt.estimators.sgdm import sgdm
 from fedjax_opt.mechanisms.coins import common_coin
+from fedjax_opt.mechanisms.ef14 import ef14
 from fedjax_opt.mechanisms.ef21_plus import ef21_plus
 from fedjax_opt.mechanisms.ef21_weighted import ef21_weighted
 from fedjax_opt.mechanisms.ef_bv import ef_bv
@@ -428,6 +429,13 @@ def test_ef14_takes_exact_steps_of_the_virtual_iterate():
         close(path[t + 1] - STEP * errors.mean(axis=0), virtual)
 
 
+def test_ef14_keeps_less_than_a_threshold_of_every_entry():
+    # Where |pᵢ| >= λ all of it is sent: what is kept is below λ, however long it runs.
+    _, states = history(ef14(hard_threshold(0.5)), gradients())
+    for kept in jax.tree.leaves(states.worker):
+        assert 0 < np.abs(kept).max() < 0.5
+
+
 # ---------------------------------------------------------------- sgdm
 
 
@@ -674,6 +682,9 @@ def test_proximal_needs_the_parameters():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
+        (lambda: ef14(RAND), r"ef14 .*only omega. Wrap it: wrap\.scaled\(rand_k\(k=2"),
+        (lambda: ef14_gd(step_size=STEP, compressor=RAND), "ef14 needs a contractive"),
+        (lambda: ef14(higgs(1)), r"ef14 .*higgs\(1.* certifies no alpha"),
         (lambda: ef_bv(POWER), r"power_below\(\) does not. Give shift_step="),
         (lambda: ef_bv(RAND, shift_step=1.5), "shift_step must lie in"),
         (lambda: ef_bv(RAND, estimate_step=0.0), "estimate_step must lie in"),

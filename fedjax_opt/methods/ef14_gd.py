@@ -19,7 +19,10 @@ def ef14_gd(*, step_size, compressor: Compressor | TreeCompressor) -> Method:
 
     Args:
       step_size: γ.
-      compressor: contractive.
+      compressor: contractive, or with an absolute bound of its error.
+
+    Raises:
+      ValueError: if the compressor certifies neither.
 
     Reference: Stich, Cordonnier, Jaggi (2018). arXiv:1809.07599.
     """
