@@ -50,6 +50,8 @@ def ef21_bc_excess(problem, up, down, factor=1.0, rounds=40):
         g = each.mean(axis=0) if down is exact else g
         for _ in range(rounds):
             before = potential(x, each, g)
+            if before < 1e-14:  # the rest is rounding
+                break
             bound = before
             if factor == 1:
                 bound -= gamma / 2 * square(problem.grads(x).mean(axis=0))

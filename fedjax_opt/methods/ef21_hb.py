@@ -16,8 +16,9 @@ def ef21_hb(
         gᵢ ← gᵢ + C(∇fᵢ(x^k) − gᵢ),   v ← ηv + (1/n) Σᵢ gᵢ,   x^{k+1} = x^k − γv
 
     For heterogeneous data, in synchronous rounds; v starts at 0. In the long run a step
-    is γ/(1−η). n + 2 vectors are kept besides the model. The bound of the paper on γ is
-    not recorded here: begin with that of EF21 and tune.
+    is γ/(1−η). n + 2 vectors are kept besides the model.
+    `fo.theory.ef21_hb_step_size` prescribes γ (derived); that of EF21 is larger, and a
+    start for tuning.
 
     Args:
       step_size: γ.

@@ -19,6 +19,7 @@ def ef21_page(
 
     For heterogeneous data, in synchronous rounds. The first message is C(∇fᵢ(x⁰)).
     2n + 1 vectors are kept besides two models. p = 1 is `ef21_gd`.
+    `fo.theory.ef21_page_step_size` prescribes γ (derived).
 
     Args:
       step_size: γ.

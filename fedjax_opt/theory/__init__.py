@@ -63,6 +63,12 @@ from .delays import koloskova as koloskova
 from .delays import koloskova_iterations as koloskova_iterations
 from .delays import koloskova_step_size as koloskova_step_size
 from .delays import picky_radius as picky_radius
+from .ef21_extensions import EF21HBWeights as EF21HBWeights
+from .ef21_extensions import EF21PageWeights as EF21PageWeights
+from .ef21_extensions import ef21_hb_lyapunov as ef21_hb_lyapunov
+from .ef21_extensions import ef21_hb_step_size as ef21_hb_step_size
+from .ef21_extensions import ef21_page_lyapunov as ef21_page_lyapunov
+from .ef21_extensions import ef21_page_step_size as ef21_page_step_size
 from .elementary import FastestWorkers as FastestWorkers
 from .elementary import WorkerParameters as WorkerParameters
 from .elementary import hero as hero
