@@ -11,7 +11,7 @@ from flax import linen as nn
 from flax import nnx
 from flax.training.train_state import TrainState
 
-from fedjax_opt import estimators, transforms
+from fedjax_opt import estimators, geometry, transforms
 from fedjax_opt.needs import Needs
 
 STEPS, STEP = 6, 0.1
@@ -23,6 +23,11 @@ X0 = np.array([1.0, -2.0, 0.5])
 def loss(x, noise):
     """½ xᵀHx + noiseᵀx: the gradient is Hx + noise."""
     return x @ HESSIAN @ x / 2 + noise @ x
+
+
+def of_both(p, noise):
+    """Of two leaves."""
+    return loss(p["a"], noise) + loss(p["b"], noise)
 
 
 def quartic(x, noise):
@@ -142,10 +147,6 @@ def test_who_asks_for_nothing_costs_nothing():
 def test_a_part_for_some_of_the_leaves():
     """MVR on one leaf, by its label: the others see plain gradients."""
     params = {"a": jnp.asarray(X0), "b": jnp.asarray(X0)}
-
-    def of_both(p, noise):
-        return loss(p["a"], noise) + loss(p["b"], noise)
-
     inner = optax.partition(
         {
             "mvr": optax.chain(estimators.mvr(0.7), optax.sgd(STEP)),
@@ -317,11 +318,44 @@ def test_a_network_of_nnx_is_trained():
 # ---------------------------------------------------------------- refusals
 
 
-def test_averages_over_minibatches_are_refused():
-    averaged = optax.MultiSteps(estimators.mvr(0.9), every_k_schedule=2)
-    optimizer, _ = estimators.value_and_grads(loss, averaged)
-    with pytest.raises(ValueError, match="leave MultiSteps out"):
+PROX = transforms.prox_by_gradient_steps(3, 10.0)
+
+NOT_OF_AVERAGES = {
+    "mvr": (estimators.mvr(0.9), "previous_grads="),
+    "hessian momentum": (transforms.hessian_momentum(0.9), "hvp="),
+    "polyak": (transforms.scale_by_polyak_step(), "value="),
+    "distance-free": (transforms.distance_free_style(geometry.l2(), 10.0), "value="),
+    "sppm": (transforms.sppm(STEP, PROX), "value_fn="),
+}
+
+
+@pytest.mark.parametrize("chained", [False, True])
+@pytest.mark.parametrize("name", NOT_OF_AVERAGES)
+def test_what_cannot_be_averaged_over_minibatches_is_refused(name, chained):
+    part, asked = NOT_OF_AVERAGES[name]
+    optimizer = optax.MultiSteps(optax.chain(part, optax.sgd(STEP)), 2)
+    if chained:
+        optimizer = optax.chain(optimizer.gradient_transformation(), optax.sgd(1.0))
+    optimizer, _ = estimators.value_and_grads(loss, optimizer)
+    with pytest.raises(ValueError, match=f"{asked}.*leave MultiSteps out") as caught:
         optimizer.init(jnp.asarray(X0))
+    assert "\n" not in str(caught.value)
+
+
+def test_averages_beside_a_part_that_looks_back_pass():
+    """MVR on one leaf; on the other every second step, with a mean of gradients."""
+    half = optax.MultiSteps(optax.sgd(STEP), 2).gradient_transformation()
+    inner = optax.partition(
+        {"mvr": optax.chain(estimators.mvr(0.7), optax.sgd(STEP)), "half": half},
+        {"a": "mvr", "b": "half"},
+        mask_compatible_extra_args=True,
+    )
+    start = {"a": X0, "b": X0}
+    path = path_of(of_both, inner, start)
+    np.testing.assert_allclose(path["a"], mvr_by_hand(0.7)[1:], rtol=1e-12)
+    mean = HESSIAN @ X0 + (NOISE[0] + NOISE[1]) / 2
+    np.testing.assert_array_equal(path["b"][0], X0)
+    np.testing.assert_allclose(path["b"][1], X0 - STEP * mean, rtol=1e-6)
 
 
 def test_averages_of_single_gradients_pass():

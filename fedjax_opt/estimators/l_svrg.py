@@ -64,8 +64,8 @@ def l_svrg() -> optax.GradientTransformationExtraArgs:
                 "l_svrg needs the gradient of the same sample at the reference point, "
                 "whether that point moves, and the full gradient if it does: "
                 "update(grads, state, params, reference_grads=..., full=..., "
-                "full_grads=...). Wrappers that drop them (optax.MultiSteps) cannot be "
-                "used."
+                "full_grads=...). Wrappers that drop them cannot be used, such as "
+                "MultiSteps(...).gradient_transformation()."
             )
         anchor = tree.select(state.started, state.anchor, full_grads)
         estimate = tree.add(tree.sub(updates, reference_grads), anchor)

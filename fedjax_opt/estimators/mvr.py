@@ -40,7 +40,7 @@ def mvr(momentum: Any) -> optax.GradientTransformationExtraArgs:
       the gradient at the previous point. The first update has no previous point and
       ignores the values given: pass `grads` again. It does not work inside
       `optax.MultiSteps`, which averages `grads` but hands over the `previous_grads`
-      of the last minibatch alone: average both, then update.
+      of the last minibatch, or in a chain none: average both, then update.
 
     Raises:
       ValueError: if momentum is a number outside [0, 1].
@@ -62,7 +62,8 @@ def mvr(momentum: Any) -> optax.GradientTransformationExtraArgs:
             raise TypeError(
                 "mvr needs the gradient of the same sample at the previous point: "
                 "update(grads, state, params, previous_grads=...), at the first update "
-                "grads itself. Wrappers that drop it (optax.MultiSteps) cannot be used."
+                "grads itself. Wrappers that drop it cannot be used, such as "
+                "MultiSteps(...).gradient_transformation()."
             )
         correction = tree.sub(state.estimate, previous_grads)
         estimate = tree.select(

@@ -57,8 +57,8 @@ def page() -> optax.GradientTransformationExtraArgs:
             raise TypeError(
                 "page needs the gradients of the same samples at the previous point, "
                 "and whether the batch is full: update(grads, state, params, "
-                "previous_grads=..., full=...). Wrappers that drop them "
-                "(optax.MultiSteps) cannot be used."
+                "previous_grads=..., full=...). Wrappers that drop them cannot be "
+                "used, such as MultiSteps(...).gradient_transformation()."
             )
         moved = tree.add(state.estimate, tree.sub(updates, previous_grads))
         estimate = tree.select(full, updates, moved)

@@ -60,14 +60,15 @@ def value_and_grads(
       An Oracle. In the first update the previous point is the starting point.
 
     Raises:
-      ValueError: where two parts want gradients at different points; or a part wants
-        two gradients of one sample inside of `optax.MultiSteps`, which would average
-        one of them over its minibatches and take the other from the last.
+      ValueError: where two parts want gradients at different points; or a part inside
+        of `optax.MultiSteps` asks for more than the gradient, which alone is averaged
+        over its minibatches.
     """
     inner = optax.with_extra_args_support(optimizer)
 
     def init(params):
         state = inner.init(params)
+        _refuse_averages(state)
         previous = jax.tree.map(jnp.copy, params) if _looks_back(state) else ()
         return WithPrevious(state, previous)
 
@@ -115,21 +116,23 @@ def _supply(needs, loss, value, params, previous) -> dict[str, Any]:
 
 
 def _looks_back(state) -> bool:
-    """Does a part need the previous point? Refuses it where it cannot be served."""
-    asked = {name for _, needs in states(state) for name in needs.inputs}
-    of_one_sample = sorted(asked & OF_ONE_SAMPLE)
-    if of_one_sample and any(map(_accumulates, _nodes(state))):
+    """Does a part need the previous point?"""
+    return any(OF_ONE_SAMPLE.intersection(needs.inputs) for _, needs in states(state))
+
+
+def _refuse_averages(state) -> None:
+    """`MultiSteps` averages gradients and nothing else."""
+    averages = filter(_accumulates, jax.tree.leaves(state, is_leaf=_accumulates))
+    asked = {
+        name for node in averages for _, needs in states(node) for name in needs.inputs
+    }
+    if asked:
         raise ValueError(
-            "optax.MultiSteps averages gradients over minibatches, but takes "
-            f"{', '.join(of_one_sample)}= from the last of them; leave MultiSteps out, "
-            "or take larger minibatches"
+            "optax.MultiSteps averages gradients over minibatches, but hands over "
+            f"{', '.join(sorted(asked))}= of the last of them, or drops it; leave "
+            "MultiSteps out, or take larger minibatches"
         )
-    return bool(of_one_sample)
 
 
 def _accumulates(node) -> bool:
     return isinstance(node, optax.MultiStepsState)
-
-
-def _nodes(state):
-    return jax.tree.leaves(state, is_leaf=_accumulates)

@@ -38,7 +38,8 @@ def scale_by_polyak_step(f_min: Any = 0.0) -> optax.GradientTransformationExtraA
 
     Returns:
       A transformation whose `update(grads, state, params, *, value)` needs f(x), on
-      the sample of the gradient.
+      the sample of the gradient. `optax.MultiSteps` averages `grads`, and hands over
+      the value of the last minibatch: it cannot be used.
 
     Reference: Loizou, Vaswani, Laradji, Lacoste-Julien (2020). arXiv:2002.10542; GD-PS
       Gorbunov et al. (2024). arXiv:2409.14989.

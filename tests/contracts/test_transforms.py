@@ -199,7 +199,7 @@ def test_works_on_a_part_of_the_parameters(name):
     assert not np.any(out["kernel"])
 
 
-@pytest.mark.parametrize("name", ["clip", "polyak", "adgd", "stm", "extragradient"])
+@pytest.mark.parametrize("name", ["clip", "adgd", "stm", "extragradient"])
 def test_works_on_accumulated_gradients(name):
     """Two halves of a batch with MultiSteps are one update with their mean."""
     case, x = CASES[name], point(0)
