@@ -272,8 +272,7 @@ def test_dprox_clipped_shift_trajectory(weight):
 
 def test_mcm_trajectory():
     """The model sent at the end of a round is seen in the next one, at first x⁰."""
-    mechanism_key = jax.random.split(jax.random.split(KEY)[1])[1]
-    down_key, kept = jax.random.fold_in(mechanism_key, N), [None]
+    down_key, kept = jax.random.split(jax.random.split(KEY)[1], 3)[2], [None]
     compressor, ones = rand_k(3), jnp.ones(SHAPE)
     for _ in range(UPDATES):
         down_key, of_round = jax.random.split(down_key)

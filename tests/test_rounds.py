@@ -11,6 +11,7 @@ from jax.tree_util import Partial
 
 import fedjax_opt as fo
 from fedjax_opt import compressors, estimators, events, mechanisms, simulate
+from fedjax_opt.keys import for_leaf
 from fedjax_opt.static import constant
 from fedjax_opt.types import Bits, Mechanism, Method, Roles
 
@@ -84,6 +85,39 @@ def test_points_go_down_through_a_mechanism(problem):
     np.testing.assert_array_equal(
         trace.columns["bits_up"], N * D * 64 * np.arange(ROUNDS + 1)
     )
+
+
+def of_first_draw(own):
+    """Sends a draw from these keys in round 0, and then what it is given."""
+
+    def worker(keys, vector, round_):
+        draw = jax.random.uniform(own(keys).shared, vector.shape)
+        return jnp.where(round_ == 0, draw, vector), round_ + 1
+
+    return Mechanism(
+        init=lambda params, first_grad=None: Roles(jnp.int32(0), ()),
+        worker=worker,
+        decode=lambda keys, message, like: message,
+        server=lambda keys, aggregate, mask, state: (aggregate, state),
+        bits=lambda keys, message, like: Bits(64 * D, 64 * D, 64 * D),
+    )
+
+
+def test_both_directions_draw_from_keys_of_their_own():
+    """With one worker the key of the downlink was that of the uplink's first round, so
+    that what one drew for its second leaf the other drew as well."""
+    alone = fo.problems.quadratics(np.eye(D)[None], np.zeros((1, D)))
+    up = of_first_draw(lambda keys: for_leaf(keys, 1))
+    down = of_first_draw(lambda keys: keys)
+    both = method(up, downlink=Partial(constant(down)))
+    x, y = (
+        np.asarray(fo.run(both, alone, num_workers=1, key=KEY, num_updates=k).params)
+        for k in (1, 2)
+    )
+    sent_up, sent_down = (alone.init - x) / STEP, (x - y) / STEP
+    assert 0 < sent_up.min() and sent_up.max() < 1
+    assert 0 < sent_down.min() and sent_down.max() < 1
+    assert np.abs(sent_up - sent_down).max() > 0.1
 
 
 def test_workers_may_begin_at_their_gradients(problem):

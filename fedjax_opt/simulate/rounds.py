@@ -53,7 +53,7 @@ def rounds(
     On a mesh every device has the data and the model; it computes the gradients and
     keeps the states of its own workers.
     """
-    sample_key, mechanism_key = jax.random.split(key)
+    sample_key, mechanism_key, down_key = jax.random.split(key, 3)
     estimator, server = method.estimator(), method.optimizer()
     layout = stacked() if mesh is None else over(mesh, num_workers)
     workers = jnp.arange(num_workers, dtype=jnp.int32)
@@ -125,7 +125,6 @@ def rounds(
     )
     optimizer = optax.chain(uplink, server)
     if method.downlink is not None:
-        down_key = jax.random.fold_in(mechanism_key, num_workers)
         optimizer = downlink(optimizer, method.downlink(), key=down_key)
 
     def lengths(optimizer_state):
