@@ -275,6 +275,37 @@ def test_it_stays_where_there_is_no_gradient_and_no_radius(name):
         assert not any(np.any(u) for u in jax.tree.leaves(updates))  # nor NaN
 
 
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+@pytest.mark.parametrize("name", SETS)
+def test_leaves_keep_their_dtype(name, dtype):
+    """Also where the numbers of the set and the radius are float64; traced or not."""
+    convex_set, project = SETS[name]
+    x, g = project(START), CENTER / np.linalg.norm(CENTER)
+    expected = reference.local_step(project, x, g, 0.2) - x
+    x, g = (jax.tree.map(lambda y: y.astype(dtype), tree_of(y)) for y in (x, g))
+    assert convex_set.project(jnp.asarray(START, dtype)).dtype == dtype
+
+    def change(t):
+        optimizer = transforms.local_lmo(convex_set, radii.constant(t))
+        return optimizer.update(g, optimizer.init(x), x)[0]
+
+    for found in (change(0.2), jax.jit(change)(jnp.asarray(0.2))):
+        assert {y.dtype for y in jax.tree.leaves(found)} == {jnp.dtype(dtype)}
+        tolerance = 0.02 if dtype == jnp.bfloat16 else 1e-6
+        np.testing.assert_allclose(ravelled(found), expected, atol=tolerance)
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
+@pytest.mark.parametrize("name", ["simplex", "l1 ball"])
+def test_a_traced_total_may_have_another_dtype(name, dtype):
+    make = {"simplex": sets.simplex, "l1 ball": sets.l1_ball}[name]
+    found = jax.jit(lambda total, x: make(total).project(x))
+    x = jnp.asarray(START + 1, jnp.float32)
+    point = found(jnp.asarray(1.5, dtype), x)
+    assert point.dtype == jnp.float32
+    np.testing.assert_allclose(point, SETS[name][1](START + 1), atol=1e-6)
+
+
 @pytest.mark.parametrize("scale", [1e-30, 1e30])
 def test_the_scale_of_the_gradient_does_not_matter(scale):
     optimizer = transforms.local_lmo(sets.box(LOWER, UPPER), radii.constant(0.4))

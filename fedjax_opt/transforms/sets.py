@@ -1,8 +1,11 @@
 """Convex sets for `local_lmo`: projections, and linear minimisation near a point.
 
 Points are vectors: all leaves of the parameters one after the other, in the order of
-`jax.flatten_util.ravel_pytree`. Reference: Richtárik, Gruntkowska, Li (2026).
-arXiv:2605.08850; closed forms and bisection are derived from its iteration.
+`jax.flatten_util.ravel_pytree`. Results have the dtype of x, whatever that of the
+numbers of a set.
+Experimental: closed forms and bisection are derived from the iteration of the paper,
+whose own sets are not known here. Reference: Richtárik, Gruntkowska, Li (2026).
+arXiv:2605.08850.
 """
 
 from collections.abc import Callable
@@ -32,7 +35,7 @@ class ConvexSet(NamedTuple):
 
 def whole_space() -> ConvexSet:
     """All vectors: x − t g."""
-    return ConvexSet(lambda x: x, lambda x, g, t: x - t * g)
+    return _in_dtype_of_x(lambda x: x, lambda x, g, t: x - t * g)
 
 
 def affine(normals: Array, offsets: Array) -> ConvexSet:
@@ -52,7 +55,7 @@ def affine(normals: Array, offsets: Array) -> ConvexSet:
     def step(x, g, t):
         return x - t * _direction(g - inverse @ (normals @ g))
 
-    return ConvexSet(project, step)
+    return _in_dtype_of_x(project, step)
 
 
 def half_space(normal: Array, offset: Any) -> ConvexSet:
@@ -75,7 +78,7 @@ def half_space(normal: Array, offset: Any) -> ConvexSet:
         on_boundary = x + room * unit - jnp.sqrt(t**2 - room**2) * along
         return jnp.where(unit @ free <= level, free, on_boundary)
 
-    return ConvexSet(project, step)
+    return _in_dtype_of_x(project, step)
 
 
 def ball(radius: Any, center: Any = 0.0) -> ConvexSet:
@@ -109,7 +112,7 @@ def ball(radius: Any, center: Any = 0.0) -> ConvexSet:
         inner = jnp.where(euclidean_norm(lowest - x) <= t, lowest, meeting)
         return jnp.where(euclidean_norm(free - center) <= radius, free, inner)
 
-    return ConvexSet(project, step)
+    return _in_dtype_of_x(project, step)
 
 
 def box(lower: Any, upper: Any) -> ConvexSet:
@@ -138,7 +141,7 @@ def box(lower: Any, upper: Any) -> ConvexSet:
         clipped = jnp.clip(x - gamma * g, lower, upper)
         return jnp.where(jnp.any(square >= t**2), clipped, bound)
 
-    return ConvexSet(project, step)
+    return _in_dtype_of_x(project, step)
 
 
 def simplex(total: Any = 1.0) -> ConvexSet:
@@ -149,7 +152,7 @@ def simplex(total: Any = 1.0) -> ConvexSet:
     """
 
     def project(x):
-        return optax.projections.projection_simplex(x, total)
+        return _on_simplex(x, total)
 
     def lowest(x, g):
         return _on_face(x, g == jnp.min(g), total)
@@ -165,7 +168,9 @@ def l1_ball(radius: Any = 1.0) -> ConvexSet:
     """
 
     def project(x):
-        return optax.projections.projection_l1_ball(x, radius)
+        size = jnp.abs(x)
+        onto = lambda: jnp.sign(x) * _on_simplex(size, radius)
+        return jax.lax.cond(jnp.sum(size) <= radius, lambda: x, onto)
 
     def lowest(x, g):
         towards = jnp.where(g > 0, -1.0, 1.0).astype(x.dtype)
@@ -190,9 +195,12 @@ def by_projection(
         for sets whose steps always reach t.
     """
 
+    def nearest(x):
+        return project(x).astype(x.dtype)
+
     def step(x, g, t):
         def reaches(gamma):
-            return euclidean_norm(project(x - gamma * g) - x) >= t
+            return euclidean_norm(nearest(x - gamma * g) - x) >= t
 
         def goes_on(carry):
             gamma, doublings = carry
@@ -210,13 +218,20 @@ def by_projection(
         low = jnp.where(doublings == 0, start, high / 2)
         digits = jnp.finfo(x.dtype).nmant + 2
         low, _ = jax.lax.fori_loop(0, digits, halve, (low, high))
-        z = project(x - low * g)
+        z = nearest(x - low * g)
         if lowest is None:
             return z
         end = lowest(x, g)
         return jnp.where(euclidean_norm(end - x) <= t, end, z)
 
-    return ConvexSet(project, step)
+    return _in_dtype_of_x(project, step)
+
+
+def _in_dtype_of_x(project: Callable, step: Callable) -> ConvexSet:
+    return ConvexSet(
+        lambda x: project(x).astype(x.dtype),
+        lambda x, g, t: step(x, g, t).astype(x.dtype),
+    )
 
 
 def _direction(v: Array) -> Array:
@@ -230,4 +245,9 @@ def _on_face(x: Array, face: Array, total: Any) -> Array:
     """The point of the simplex that is nearest to x and is 0 off the face."""
     least = jnp.max(x) - jnp.min(x) + total  # so much less, and it is 0
     kept = jnp.where(face, x, x - 2 * least)
-    return optax.projections.projection_simplex(kept, total)
+    return _on_simplex(kept, total)
+
+
+def _on_simplex(x: Array, total: Any) -> Array:
+    """In the dtype of x: optax divides by integers, which gives float64 under x64."""
+    return optax.projections.projection_simplex(x, total).astype(x.dtype)
