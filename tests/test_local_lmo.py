@@ -275,6 +275,44 @@ def test_it_stays_where_there_is_no_gradient_and_no_radius(name):
         assert not any(np.any(u) for u in jax.tree.leaves(updates))  # nor NaN
 
 
+@pytest.mark.parametrize("upper", [100.0, np.inf])
+@pytest.mark.parametrize(
+    ("dtype", "small"),
+    [
+        *[(jnp.float32, s) for s in (1e-3, 1e-12, 1e-19, 1e-25, 1e-37)],
+        *[(jnp.float64, s) for s in (1e-12, 1e-170, 1e-300)],
+    ],
+)
+def test_a_box_with_small_entries_of_the_gradient(dtype, small, upper):
+    """By hand: from 0 the first goes to −1 and stops, the others take √(t² − 1)."""
+    step = jax.jit(sets.box(-1.0, upper).step)
+    x, t = jnp.zeros(2, dtype), jnp.asarray(5.0, dtype)
+    found = step(x, jnp.array([1.0, -small], dtype), t)
+    np.testing.assert_allclose(found, [-1, np.sqrt(24)], rtol=1e-6)
+    g = jnp.array([1.0, -3 * small, 0.0, -4 * small], dtype)
+    found = step(jnp.zeros(4, dtype), g, t)
+    expected = [-1, 0.6 * np.sqrt(24), 0, 0.8 * np.sqrt(24)]
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    np.testing.assert_allclose(jnp.linalg.norm(found), 5, rtol=1e-6)
+
+
+def test_a_box_with_entries_that_stop_one_after_the_other():
+    """By hand: −1, then 10, the last takes √(500² − 101); or all, where t is long."""
+    step = jax.jit(sets.box(-1.0, jnp.array([1.0, 10.0, 1000.0], jnp.float32)).step)
+    x, g = jnp.zeros(3, jnp.float32), jnp.array([1, -2e-38, -2e-38], jnp.float32)
+    found = step(x, g, jnp.float32(500))
+    np.testing.assert_allclose(found, [-1, 10, np.sqrt(500**2 - 101)], rtol=1e-6)
+    np.testing.assert_array_equal(step(x, g, jnp.float32(1001)), [-1, 10, 1000])
+
+
+@pytest.mark.parametrize("t", [1e-30, 1e30])
+def test_the_scale_of_a_box_does_not_matter(t):
+    step = sets.box(-t, 10 * t).step
+    g = jnp.array([0.6, -0.8], jnp.float32)
+    found = step(jnp.zeros(2, jnp.float32), g, jnp.float32(2 * t))
+    np.testing.assert_allclose(found / t, [-1, np.sqrt(3)], rtol=1e-6)
+
+
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
 @pytest.mark.parametrize("name", SETS)
 def test_leaves_keep_their_dtype(name, dtype):

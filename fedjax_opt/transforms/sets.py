@@ -120,6 +120,8 @@ def box(lower: Any, upper: Any) -> ConvexSet:
 
         clip(x − γ g, l, u),   γ such that the length is t: one sort, O(d log d)
 
+    Entries of a unit g that are not normal numbers count as 0.
+
     Args:
       lower, upper: l and u, numbers or [d]; infinite where there is no bound.
     """
@@ -128,18 +130,13 @@ def box(lower: Any, upper: Any) -> ConvexSet:
         return jnp.clip(x, lower, upper)
 
     def step(x, g, t):
+        g = jnp.where(jnp.abs(g) < jnp.finfo(g.dtype).tiny, 0, g)
         bound = jnp.where(g > 0, lower, jnp.where(g < 0, upper, x))
-        room, speed = jnp.abs(bound - x), jnp.abs(g)
-        stop = room / nonzero(speed)  # γ at which a coordinate stops
-        order = jnp.argsort(stop)
-        stop, room, speed = stop[order], room[order], speed[order]
-        stopped = jnp.cumsum(jnp.roll(room**2, 1).at[0].set(0))  # those before
-        moving = jnp.cumsum(speed[::-1] ** 2)[::-1]
-        square = stopped + stop**2 * moving  # of the length, when each one stops
-        first = jnp.argmax(square >= t**2)
-        gamma = jnp.sqrt((t**2 - stopped[first]) / nonzero(moving[first]))
-        clipped = jnp.clip(x - gamma * g, lower, upper)
-        return jnp.where(jnp.any(square >= t**2), clipped, bound)
+        # In units of t: the step is 1 long, and nothing overflows.
+        room = jnp.minimum(jnp.abs(bound - x) / t, 2)
+        share, reaches = _shares(room, jnp.abs(g))
+        moved = jnp.clip(x - jnp.sign(g) * (t * share), lower, upper)
+        return jnp.where(reaches & (share < room), moved, bound)
 
     return _in_dtype_of_x(project, step)
 
@@ -239,6 +236,21 @@ def _direction(v: Array) -> Array:
     length = euclidean_norm(v)
     noise = 100 * jnp.finfo(v.dtype).eps
     return jnp.where(length > noise, v / nonzero(length), 0)
+
+
+def _shares(room: Array, speed: Array) -> tuple[Array, Array]:
+    """How far each coordinate runs until the length is 1, and whether it ever is."""
+    stop = room / nonzero(speed)  # the time at which a coordinate stops
+    order = jnp.argsort(stop)
+    stop, ends, speed = stop[order], room[order], speed[order]
+    stopped = jnp.cumsum(jnp.roll(ends**2, 1).at[0].set(0))  # those before
+    moving = jax.lax.associative_scan(jnp.hypot, speed, reverse=True)  # the others
+    square = stopped + (stop * moving) ** 2  # of the length, when each one stops
+    first = jnp.argmax(square >= 1)
+    left = jnp.sqrt(jnp.maximum(1 - stopped[first], 0))
+    runs = jnp.minimum(ends, left * (speed / nonzero(moving[first])))
+    runs = jnp.where(jnp.arange(runs.size) < first, ends, runs)
+    return jnp.zeros_like(room).at[order].set(runs), jnp.any(square >= 1)
 
 
 def _on_face(x: Array, face: Array, total: Any) -> Array:
