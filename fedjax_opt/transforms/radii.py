@@ -1,7 +1,7 @@
 """How far `local_lmo` may go: radii of its balls.
 
-Reference: Richtárik, Gruntkowska, Li (2026). arXiv:2605.08850. Deviation: the paper's
-own radii are not known here; these follow from its iteration.
+Experimental: the paper's own radii are not known here; these are derived from its
+iteration. Reference: Richtárik, Gruntkowska, Li (2026). arXiv:2605.08850.
 """
 
 from collections.abc import Callable
