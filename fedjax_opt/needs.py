@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import optax
 
-from . import tree
+from . import masks, tree
 from .types import Tree
 
 # Gradients at two points of one sample, which no average over samples can stand for.
@@ -92,10 +93,11 @@ def point(state: Any, params: Tree) -> Tree:
     A part that is masked, also by `optax.partition`, moves the leaves that it sees.
 
     Raises:
-      ValueError: if two parts of an optimizer name a point.
+      ValueError: if two parts of an optimizer name a point, or `optax.flatten` stands
+        around the one that does.
     """
     points = [
-        (functools.partial(needs.point, part), _seen(part, params))
+        (functools.partial(needs.point, part), part)
         for part, needs in states(state)
         if needs.point is not None
     ]
@@ -106,13 +108,20 @@ def point(state: Any, params: Tree) -> Tree:
         )
     if not points:
         return params
-    ((moved, seen),) = points
-    return jax.tree.map(
-        lambda new, old: old if _masked(new) else new,
-        moved(seen),
-        params,
-        is_leaf=_masked,
-    )
+    ((moved, part),) = points
+    if _flattened(part, params):
+        raise ValueError(
+            "a part of the optimizer wants the gradient at a point of its own, and "
+            "optax.flatten around it joins the leaves of that; leave optax.flatten out"
+        )
+    return masks.filled(moved(_seen(part, params)), params)
+
+
+def _flattened(part: Any, params: Tree) -> bool:
+    """Does the state have all the parameters in one vector, which they are not?"""
+    vector = (sum(jnp.size(x) for x in jax.tree.leaves(params)),)
+    own, others = ({jnp.shape(x) for x in jax.tree.leaves(t)} for t in (params, part))
+    return vector in others - own
 
 
 def _seen(part: Any, params: Tree) -> Tree:
@@ -120,22 +129,15 @@ def _seen(part: Any, params: Tree) -> Tree:
 
     def like_params(node) -> bool:
         try:
-            jax.tree.structure(node, is_leaf=_masked).flatten_up_to(params)
+            jax.tree.structure(node, is_leaf=masks.is_masked).flatten_up_to(params)
         except ValueError:
             return False
         return True
 
-    def masked(mask, x):
-        return mask if _masked(mask) else x
-
     for node in jax.tree.leaves(part, is_leaf=like_params):
-        if any(map(_masked, jax.tree.leaves(node, is_leaf=_masked))):
-            return jax.tree.map(masked, node, params, is_leaf=_masked)
+        if masks.any_masked(node):
+            return masks.seen(node, params)
     return params
-
-
-def _masked(node: Any) -> bool:
-    return isinstance(node, optax.MaskedNode)
 
 
 def of_the_loss(names: frozenset, loss: Callable[..., Any], x: Tree) -> dict[str, Any]:

@@ -26,7 +26,7 @@ README = (ROOT / "README.md").read_text()
 
 # Imports go to lower levels only.
 LEVELS = (
-    ("types", "tree", "keys", "static", "linalg", "checks", "needs"),
+    ("types", "tree", "keys", "static", "linalg", "checks", "masks", "needs"),
     ("compressors", "geometry", "aggregators", "timing", "problems", "theory"),
     ("transforms", "estimators"),
     ("mechanisms", "events"),

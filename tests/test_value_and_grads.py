@@ -18,6 +18,7 @@ STEPS, STEP = 6, 0.1
 HESSIAN = np.diag([1.0, 3.0, 10.0])
 NOISE = np.random.default_rng(0).normal(size=(STEPS, 3))
 X0 = np.array([1.0, -2.0, 0.5])
+PROX = transforms.prox_by_gradient_steps(3, 10.0)
 
 
 def loss(x, noise):
@@ -128,7 +129,7 @@ def test_the_gradient_is_taken_where_a_part_wants_it():
     value, grads, extra = oracle(X0, optimizer.init(X0), NOISE[0])
     point = 3 * X0 - 2
     np.testing.assert_allclose(grads, HESSIAN @ point + NOISE[0])
-    assert value == pytest.approx(loss(point, NOISE[0])) and extra == {}
+    assert value == pytest.approx(loss(point, NOISE[0])) and set(extra) == {"value"}
 
 
 def test_who_asks_for_nothing_costs_nothing():
@@ -141,10 +142,11 @@ def test_who_asks_for_nothing_costs_nothing():
     optimizer, oracle = estimators.value_and_grads(counted, optax.adam(0.1))
     state = optimizer.init(jnp.asarray(X0))
     _, _, extra = oracle(X0, state, NOISE[0])
-    assert len(calls) == 1 and extra == {} and state.previous == ()
+    assert len(calls) == 1 and set(extra) == {"value"} and state.previous == ()
 
 
-def test_a_part_for_some_of_the_leaves():
+@pytest.mark.parametrize("told", [False, True])
+def test_a_part_for_some_of_the_leaves(told):
     """MVR on one leaf, by its label: the others see plain gradients."""
     params = {"a": jnp.asarray(X0), "b": jnp.asarray(X0)}
     inner = optax.partition(
@@ -153,7 +155,7 @@ def test_a_part_for_some_of_the_leaves():
             "sgd": optax.sgd(STEP),
         },
         {"a": "mvr", "b": "sgd"},
-        mask_compatible_extra_args=True,
+        mask_compatible_extra_args=told,
     )
     optimizer, oracle = estimators.value_and_grads(of_both, inner)
     state, path = optimizer.init(params), [params]
@@ -168,6 +170,49 @@ def test_a_part_for_some_of_the_leaves():
     np.testing.assert_allclose(
         np.stack([p["b"] for p in path]), mvr_by_hand(0.0), rtol=1e-12
     )
+
+
+TWO_GRADIENTS = {
+    "mvr": lambda: estimators.mvr(0.7),
+    "gamma mvr": lambda: estimators.gamma_mvr(0.7, 0.4),
+    "mars": lambda: estimators.mars(0.7),
+    "gluon-mvr-3": lambda: estimators.gluon_mvr3(0.7, 0.4),
+    "hessian momentum": lambda: transforms.hessian_momentum(0.7),
+    "hessian momentum, clipped": lambda: transforms.clipped_hessian_momentum(
+        0.7, STEP, 1.0, 1.0
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TWO_GRADIENTS)
+def test_a_masked_part_sees_its_leaves_of_what_it_is_given(name):
+    def steps():
+        return optax.chain(TWO_GRADIENTS[name](), optax.sgd(STEP))
+
+    masked = optax.selective_transform(steps(), freeze_mask={"a": False, "b": True})
+    path = path_of(of_both, masked, {"a": X0, "b": X0})
+    np.testing.assert_allclose(path["a"], path_of(loss, steps(), X0), rtol=1e-12)
+    np.testing.assert_array_equal(path["b"], np.tile(X0, (STEPS, 1)))
+
+
+def test_a_masked_part_sees_the_loss_of_its_leaves():
+    """Proximal points in a, (I/γ + H) a⁺ = a/γ − ξ − b, gradient steps in b."""
+
+    def coupled(p, noise):
+        return of_both(p, noise) + p["a"] @ p["b"]
+
+    prox = transforms.sppm(2.0, transforms.prox_by_newton_step(3))
+    inner = optax.partition(
+        {"prox": prox, "sgd": optax.sgd(STEP)}, {"a": "prox", "b": "sgd"}
+    )
+    path = path_of(coupled, inner, {"a": X0, "b": X0})
+    a = b = X0
+    for k, noise in enumerate(NOISE):
+        slope = HESSIAN @ b + noise + a
+        a = np.linalg.solve(np.eye(3) / 2 + HESSIAN, a / 2 - noise - b)
+        b = b - STEP * slope
+        np.testing.assert_allclose(path["a"][k], a, rtol=1e-10)
+        np.testing.assert_allclose(path["b"][k], b, rtol=1e-10)
 
 
 def nigt_steps():
@@ -226,6 +271,65 @@ def path_of(loss, optimizer, params):
     start = jax.tree.map(jnp.asarray, params)
     carry = (start, optimizer.init(start))
     return jax.jit(lambda: jax.lax.scan(step, carry, jnp.asarray(NOISE))[1])()
+
+
+# ---------------------------------------------------------------- of optax
+
+
+def test_polyak_steps_of_optax():
+    """x ← x − (f(x) − f*) / ‖g‖² g, at most 1, with f* the minimum on the sample."""
+    lowest = -5.0
+    path, _ = trained(optax.polyak_sgd(f_min=lowest))
+    x = X0
+    for k, noise in enumerate(NOISE):
+        g = HESSIAN @ x + noise
+        x = x - min((loss(x, noise) - lowest) / (g @ g), 1) * g
+        np.testing.assert_allclose(path[k + 1], x, rtol=1e-12)
+
+
+OF_OPTAX = {
+    "momo": (optax.contrib.momo(), lambda value, grad, f: {"value": value}),
+    "plateau": (
+        optax.chain(optax.sgd(STEP), optax.contrib.reduce_on_plateau(patience=1)),
+        lambda value, grad, f: {"value": value},
+    ),
+    "lbfgs": (
+        optax.lbfgs(),
+        lambda value, grad, f: {"value": value, "grad": grad, "value_fn": f},
+    ),
+    "backtracking": (
+        optax.chain(optax.sgd(1.0), optax.scale_by_backtracking_linesearch(10)),
+        lambda value, grad, f: {"value": value, "grad": grad, "value_fn": f},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OF_OPTAX)
+def test_optimizers_of_optax_are_given_what_they_take(name):
+    optimizer, given = OF_OPTAX[name]
+    path, _ = trained(optimizer)
+    x = jnp.asarray(X0)
+    state = optimizer.init(x)
+    for k, noise in enumerate(NOISE):
+
+        def f(x, noise=noise):
+            return loss(x, noise)
+
+        value, grad = jax.value_and_grad(f)(x)
+        updates, state = optimizer.update(grad, state, x, **given(value, grad, f))
+        x = optax.apply_updates(x, updates)
+        np.testing.assert_allclose(path[k + 1], x, rtol=1e-9)
+
+
+def test_a_line_search_for_some_of_the_leaves():
+    masked = optax.masked(
+        optax.lbfgs(), {"a": True, "b": False}, mask_compatible_extra_args=True
+    )
+    frozen = optax.chain(
+        masked, optax.masked(optax.set_to_zero(), {"a": False, "b": True})
+    )
+    path = path_of(of_both, frozen, {"a": X0, "b": np.zeros(3)})
+    np.testing.assert_allclose(path["a"], path_of(loss, optax.lbfgs(), X0), rtol=1e-9)
 
 
 # ---------------------------------------------------------------- networks
@@ -318,8 +422,6 @@ def test_a_network_of_nnx_is_trained():
 # ---------------------------------------------------------------- refusals
 
 
-PROX = transforms.prox_by_gradient_steps(3, 10.0)
-
 NOT_OF_AVERAGES = {
     "mvr": (estimators.mvr(0.9), "previous_grads="),
     "hessian momentum": (transforms.hessian_momentum(0.9), "hvp="),
@@ -372,6 +474,33 @@ def test_two_points_of_evaluation_are_refused():
     optimizer, oracle = estimators.value_and_grads(loss, optax.chain(part, part))
     with pytest.raises(ValueError, match="keep one of them"):
         oracle(X0, optimizer.init(X0), NOISE[0])
+
+
+def test_a_line_search_from_another_point_is_refused():
+    both = optax.chain(transforms.nigt(0.6), optax.lbfgs())
+    optimizer, oracle = estimators.value_and_grads(loss, both)
+    with pytest.raises(ValueError, match="leave one of them out"):
+        oracle(X0, optimizer.init(jnp.asarray(X0)), NOISE[0])
+
+
+@pytest.mark.parametrize("shape", [(3,), (3, 1)])
+@pytest.mark.parametrize(
+    "part",
+    [estimators.mvr(0.7), transforms.hessian_momentum(0.7), transforms.nigt(0.7)]
+    + [transforms.stm(10.0), transforms.sppm(STEP, PROX)],
+)
+def test_leaves_that_are_joined_are_refused(part, shape):
+    params = {"a": jnp.ones(shape), "b": jnp.ones(shape)}
+    params = params if shape == (3,) else params["a"]  # one leaf, which is no vector
+    optimizer, oracle = estimators.value_and_grads(
+        lambda p: sum(jnp.sum(x**2) for x in jax.tree.leaves(p)), optax.flatten(part)
+    )
+    state = optimizer.init(params)
+    with pytest.raises(
+        ValueError, match="optax.flatten.*(must be left out|leave optax.flatten out)"
+    ):
+        _, grads, extra = oracle(params, state)
+        optimizer.update(grads, state, params, **extra)
 
 
 def test_what_a_loss_does_not_tell_is_refused():

@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import optax
 
-from .. import tree
+from .. import masks, tree
 from ..needs import PREVIOUS_GRADS
 from .mvr import mvr
 from .sgdm import sgdm
@@ -88,7 +88,8 @@ def gluon_mvr3(
         g, estimate = of_gradient.update(
             updates, state.estimate, params, previous_grads=previous_grads
         )
-        behind = tree.sub(g, tree.sub(updates, previous_grads))
+        seen = masks.given(previous_grads, updates, name="previous_grads")
+        behind = tree.sub(g, tree.sub(updates, seen))
         m, momentum_state = of_estimate.update(
             g, state.momentum, params, previous_grads=behind
         )

@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import optax
 
-from .. import checks, tree
+from .. import checks, masks, tree
 from ..needs import PREVIOUS_GRADS
 from ..types import Tree
 from .mvr import mvr
@@ -97,4 +97,5 @@ def _change(user: str, grads: Tree, previous_grads: Tree) -> Tree:
             "update(grads, state, params, previous_grads=...), at the first update "
             "grads itself; value_and_grads supplies it"
         )
-    return tree.sub(grads, previous_grads)
+    behind = masks.given(previous_grads, grads, name="previous_grads")
+    return tree.sub(grads, behind)

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import optax
 
-from .. import tree
+from .. import masks, tree
 from ..needs import PREVIOUS_GRADS
 from ..types import Array, Tree
 
@@ -65,7 +65,8 @@ def mvr(momentum: Any) -> optax.GradientTransformationExtraArgs:
                 "grads itself. Wrappers that drop it cannot be used, such as "
                 "MultiSteps(...).gradient_transformation()."
             )
-        correction = tree.sub(state.estimate, previous_grads)
+        behind = masks.given(previous_grads, updates, name="previous_grads")
+        correction = tree.sub(state.estimate, behind)
         estimate = tree.select(
             state.started, tree.add_scaled(updates, momentum, correction), updates
         )

@@ -7,8 +7,11 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from ..masks import on_the_rest
 from ..needs import OF_ONE_SAMPLE, hessian_product, point, states
 from ..types import Array, Tree
+
+SEARCHES = (optax.ScaleByZoomLinesearchState, optax.ScaleByBacktrackingLinesearchState)
 
 
 class WithPrevious(NamedTuple):
@@ -52,19 +55,28 @@ def value_and_grads(
     the loss, the loss as a function, another point for the gradient (NIGT, STM). An
     optimizer that asks for nothing costs one gradient, and keeps nothing more.
 
+    Those of optax say nothing in their states. They are given `value=` where they take
+    extra arguments (`optax.polyak_sgd`, `optax.contrib.momo`, `reduce_on_plateau`), and
+    line searches what they take (`optax.lbfgs`); nothing else, such as the gradient as
+    a function (`optax.contrib.sam`).
+
     Args:
       loss: (params, *sample) -> number.
-      optimizer: any, also inside of `optax.inject_hyperparams`, `partition`, `masked`.
+      optimizer: any, also inside of `optax.inject_hyperparams`, `partition`, `masked`:
+        a part for some leaves is given the loss as a function of these, and of other
+        trees their leaves. Line searches in them need `mask_compatible_extra_args`.
 
     Returns:
       An Oracle. In the first update the previous point is the starting point.
 
     Raises:
-      ValueError: where two parts want gradients at different points; or a part inside
-        of `optax.MultiSteps` asks for more than the gradient, which alone is averaged
-        over its minibatches.
+      ValueError: where two parts want gradients at different points; a part inside of
+        `optax.MultiSteps` asks for more than the gradient, which alone is averaged over
+        its minibatches; a line search does not start where the gradient is taken; or
+        `optax.flatten` stands around a part that asks for more.
     """
     inner = optax.with_extra_args_support(optimizer)
+    told = isinstance(optimizer, optax.GradientTransformationExtraArgs)
 
     def init(params):
         state = inner.init(params)
@@ -90,7 +102,9 @@ def value_and_grads(
             return loss(x, *sample)
 
         value, grads = jax.value_and_grad(of_sample)(point(state.optimizer, params))
-        extra = {}
+        extra = {"value": value} if told else {}
+        if _searches(state.optimizer):
+            extra |= {"grad": grads, "value_fn": on_the_rest(of_sample, params)}
         for _, needs in states(state.optimizer):
             extra |= _supply(needs, of_sample, value, params, state.previous)
         return value, grads, extra
@@ -104,7 +118,7 @@ def _supply(needs, loss, value, params, previous) -> dict[str, Any]:
         "previous_grads": lambda: jax.grad(loss)(previous),
         "hvp": lambda: hessian_product(jax.grad(loss), params, previous, needs.mixture),
         "value": lambda: value,
-        "value_fn": lambda: loss,
+        "value_fn": lambda: on_the_rest(loss, params),
     }
     for name in needs.inputs:
         if name not in makers:
@@ -120,9 +134,21 @@ def _looks_back(state) -> bool:
     return any(OF_ONE_SAMPLE.intersection(needs.inputs) for _, needs in states(state))
 
 
+def _searches(state) -> bool:
+    """Is there a line search? Refuses one that starts elsewhere than the gradient."""
+    if not _within(state, SEARCHES):
+        return False
+    if any(needs.point is not None for _, needs in states(state)):
+        raise ValueError(
+            "a line search starts at the parameters, but a part of the optimizer wants "
+            "the gradient at a point of its own; leave one of them out"
+        )
+    return True
+
+
 def _refuse_averages(state) -> None:
     """`MultiSteps` averages gradients and nothing else."""
-    averages = filter(_accumulates, jax.tree.leaves(state, is_leaf=_accumulates))
+    averages = _within(state, (optax.MultiStepsState,))
     asked = {
         name for node in averages for _, needs in states(node) for name in needs.inputs
     }
@@ -134,5 +160,10 @@ def _refuse_averages(state) -> None:
         )
 
 
-def _accumulates(node) -> bool:
-    return isinstance(node, optax.MultiStepsState)
+def _within(state, kinds: tuple[type, ...]) -> list[Any]:
+    """The states of these kinds."""
+
+    def is_one(node) -> bool:
+        return isinstance(node, kinds)
+
+    return list(filter(is_one, jax.tree.leaves(state, is_leaf=is_one)))

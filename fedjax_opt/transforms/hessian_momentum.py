@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import jax
 import optax
 
-from .. import checks, tree
+from .. import checks, masks, tree
 from ..needs import Needs
 from ..types import Array, Tree
 from .clip import clip
@@ -48,6 +48,7 @@ def hessian_momentum(
       momentum: β in [0, 1); may be traced, or be a function of the number of updates
         before this one.
       key: random key; drawn from once per update. None: z = x, which draws nothing.
+        `fo.run` draws q itself, for every worker its own.
       coefficient: b; may be traced. None: β, as in the theory; others are experimental.
 
     Returns:
@@ -75,7 +76,8 @@ def hessian_momentum(
         average, _ = inner.update(updates, state.momentum, params)
         b: Any = momentum(count) if callable(momentum) else momentum
         b = b if coefficient is None else coefficient
-        corrected = tree.add_scaled(average, b, _given("hessian_momentum", hvp))
+        product = _given("hessian_momentum", hvp, updates)
+        corrected = tree.add_scaled(average, b, product)
         m = tree.select(count > 0, corrected, average)
         counted = MomentumState(m, optax.safe_increment(count))
         return m, _state(counted, state.key)
@@ -121,7 +123,7 @@ def clipped_hessian_momentum(
 
     def update(updates, state, params=None, *, hvp=None, **extra):
         del extra
-        product = _given("clipped_hessian_momentum", hvp)
+        product = _given("clipped_hessian_momentum", hvp, updates)
         updates, _ = of_gradient.update(updates, optax.EmptyState())
         product, _ = of_product.update(product, optax.EmptyState())
         return inner.update(updates, state, params, hvp=product)
@@ -138,10 +140,11 @@ def _state(momentum: Any, key: Array | None) -> Any:
     return HessianMomentumState(momentum, key, needs)
 
 
-def _given(user: str, hvp: Tree) -> Tree:
+def _given(user: str, hvp: Tree, grads: Tree) -> Tree:
+    """The product, of the leaves that are seen."""
     if hvp is None:
         raise TypeError(
             f"{user} needs the product of the Hessian with the last step: "
             "update(grads, state, params, hvp=...), as value_and_grads supplies it"
         )
-    return hvp
+    return masks.given(hvp, grads, name="hvp")
