@@ -11,6 +11,7 @@ from ..compressors.identity import identity
 from ..compressors.wrap import per_leaf
 from ..keys import Keys, for_leaf, required
 from ..types import Mechanism, Roles, Tree
+from .shifts import first_or_zero
 
 
 def tracking(
@@ -46,7 +47,7 @@ def tracking(
     plain = per_leaf(identity())
 
     def init(params, first_grad=None):
-        start = tree.zeros_like(params) if first_grad is None else first_grad
+        start = first_or_zero(params, first_grad)
         return Roles(worker=start, server=start)
 
     def worker(keys, grad, h_i):

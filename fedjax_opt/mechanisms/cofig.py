@@ -1,6 +1,6 @@
 """COFIG. arXiv:2112.13097."""
 
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 from .. import checks, tree
 from ..compressors.wrap import per_leaf
@@ -8,6 +8,7 @@ from ..keys import for_leaf, public
 from ..static import memoised
 from ..types import Compressor, Mechanism, Roles, Tree, TreeCompressor
 from .coins import either, uniform_subset
+from .shifts import first_or_zero, shift_step_for
 from .three_point import NOTHING
 
 
@@ -55,12 +56,7 @@ def cofig(
     """
     c = checks.unbiased(per_leaf(compressor), user="cofig")
     checks.counts("cofig", count=count)
-    checks.in_unit_interval(shift_step, "shift_step")
-
-    def step(like):
-        if shift_step is not None:
-            return shift_step
-        return 1 / (1 + cast(float, c.certificate(tree.leaf_sizes(like)).omega))
+    step = shift_step_for(c, shift_step)
 
     def for_estimate(keys):
         return uniform_subset(for_leaf(keys, 0), count)
@@ -69,7 +65,7 @@ def cofig(
         return uniform_subset(for_leaf(keys, 1), count)
 
     def init(params, first_grad=None):
-        start = tree.zeros_like(params) if first_grad is None else first_grad
+        start = first_or_zero(params, first_grad)
         return Roles(worker=start, server=start)
 
     def worker(keys, grad, h_i):

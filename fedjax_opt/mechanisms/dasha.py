@@ -1,11 +1,12 @@
 """DASHA. arXiv:2202.01268."""
 
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 from .. import checks, tree
 from ..compressors.wrap import add_decoded, per_leaf
 from ..static import memoised
 from ..types import Compressor, Mechanism, Roles, Tree, TreeCompressor
+from .shifts import first_or_zero, omega
 
 
 class DashaState(NamedTuple):
@@ -54,11 +55,10 @@ def dasha(
     def step(like):
         if tracking_step is not None:
             return tracking_step
-        omega = cast(float, c.certificate(tree.leaf_sizes(like)).omega)
-        return 1 / (2 * omega + 1)
+        return 1 / (2 * omega(c, like) + 1)
 
     def init(params, first_grad=None):
-        start = tree.zeros_like(params) if first_grad is None else first_grad
+        start = first_or_zero(params, first_grad)
         return Roles(worker=DashaState(start, start), server=start)
 
     def worker(keys, local, state):

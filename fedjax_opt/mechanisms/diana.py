@@ -1,11 +1,12 @@
 """DIANA. arXiv:1901.09269."""
 
-from typing import Any, cast
+from typing import Any
 
 from .. import checks, tree
 from ..compressors.wrap import add_decoded, per_leaf
 from ..static import memoised
 from ..types import Compressor, Mechanism, Roles, TreeCompressor
+from .shifts import first_or_zero, shift_step_for
 
 
 @memoised
@@ -36,15 +37,10 @@ def diana(
     Reference: Mishchenko, Gorbunov, Takáč, Richtárik (2019). arXiv:1901.09269.
     """
     c = checks.unbiased(per_leaf(compressor), user="diana")
-    checks.in_unit_interval(shift_step, "shift_step")
-
-    def step(like):
-        if shift_step is not None:
-            return shift_step
-        return 1 / (1 + cast(float, c.certificate(tree.leaf_sizes(like)).omega))
+    step = shift_step_for(c, shift_step)
 
     def init(params, first_grad=None):
-        start = tree.zeros_like(params) if first_grad is None else first_grad
+        start = first_or_zero(params, first_grad)
         return Roles(worker=start, server=start)
 
     def worker(keys, grad, h_i):

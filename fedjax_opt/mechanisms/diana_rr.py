@@ -1,12 +1,13 @@
 """DIANA-RR. arXiv:2206.07021."""
 
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 from .. import checks, tree
 from ..compressors.wrap import add_decoded, per_leaf
 from ..estimators.of_component import OfComponent
 from ..static import memoised
 from ..types import Compressor, Mechanism, Roles, Tree, TreeCompressor
+from .shifts import shift_step_for
 
 
 class DianaRRMessage(NamedTuple):
@@ -58,12 +59,7 @@ def diana_rr(
     """
     c = checks.unbiased(per_leaf(compressor), user="diana_rr")
     checks.positive_integer(num_components, "num_components")
-    checks.in_unit_interval(shift_step, "shift_step")
-
-    def step(like):
-        if shift_step is not None:
-            return shift_step
-        return 1 / (1 + cast(float, c.certificate(tree.leaf_sizes(like)).omega))
+    step = shift_step_for(c, shift_step)
 
     def init(params, first_grad=None):
         table = tree.with_rows(tree.zeros_like(params), num_components)

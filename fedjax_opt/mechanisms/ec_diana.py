@@ -1,6 +1,6 @@
 """EC-SGD-DIANA. arXiv:2010.12292."""
 
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 from .. import checks, tree
 from ..compressors.payload import wire_bits
@@ -8,6 +8,7 @@ from ..compressors.wrap import add_decoded, per_leaf
 from ..keys import for_leaf
 from ..static import memoised
 from ..types import Bits, Compressor, Mechanism, Roles, Tree, TreeCompressor
+from .shifts import first_or_zero, shift_step_for
 
 
 class EcDianaState(NamedTuple):
@@ -71,15 +72,10 @@ def ec_diana(
     """
     c = checks.contractive(per_leaf(compressor), user="ec_diana")
     q = checks.unbiased(per_leaf(shift_compressor), user="ec_diana")
-    checks.in_unit_interval(shift_step, "shift_step")
-
-    def step(like):
-        if shift_step is not None:
-            return shift_step
-        return 1 / (1 + cast(float, q.certificate(tree.leaf_sizes(like)).omega))
+    step = shift_step_for(q, shift_step)
 
     def init(params, first_grad=None):
-        shift = tree.zeros_like(params) if first_grad is None else first_grad
+        shift = first_or_zero(params, first_grad)
         return Roles(EcDianaState(tree.zeros_like(params), shift), shift)
 
     def worker(keys, grad, state, *, announced):

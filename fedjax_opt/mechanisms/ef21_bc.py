@@ -4,9 +4,12 @@ from typing import Any, NamedTuple
 
 from .. import checks, tree
 from ..compressors.wrap import add_decoded, blank_message, per_leaf
-from ..keys import public
+from ..keys import for_leaf, public
 from ..static import memoised
 from ..types import Compressor, Mechanism, Roles, Tree, TreeCompressor
+from .shifts import first_or_zero
+
+_UP, _DOWN = 0, 1  # parts of the keys
 
 
 class EF21BCState(NamedTuple):
@@ -34,8 +37,9 @@ def ef21_bc(
         b = C'((1/n) Σᵢ gᵢ − g),   g ← g + b
 
     Everybody makes the step along g, so that the model is never sent. g starts at 0,
-    gᵢ at 0, or at the first gradients where they are given. With C' = identity it is
-    `ef21`. `simulate.downlink` compresses the model instead.
+    gᵢ at 0, or at the first gradients where they are given. C and C' draw from keys of
+    their own, the shared ones too. With C' = identity it is `ef21`.
+    `simulate.downlink` compresses the model instead.
 
     Args:
       compressor: C of the workers, contractive; applied to each leaf, or to the tree
@@ -55,23 +59,29 @@ def ef21_bc(
     down = checks.contractive(per_leaf(server_compressor), user="ef21_bc")
 
     def init(params, first_grad=None):
-        start = tree.zeros_like(params) if first_grad is None else first_grad
+        start = first_or_zero(params, first_grad)
         nothing = tree.zeros_like(params)
         return Roles(start, EF21BCState(start, nothing, blank_message(down, params)))
 
     def worker(keys, grad, g_i):
-        message = up.encode(keys, tree.sub(grad, g_i))
-        return message, add_decoded(up, keys, g_i, message)
+        own = for_leaf(keys, _UP)
+        message = up.encode(own, tree.sub(grad, g_i))
+        return message, add_decoded(up, own, g_i, message)
+
+    def decode(keys, message, like):
+        return up.decode(for_leaf(keys, _UP), message, like)
 
     def server(keys, aggregate, mask, state):
         mean = tree.add(state.mean, aggregate)
-        message = down.encode(keys, tree.sub(mean, state.estimate))
-        g = add_decoded(down, keys, state.estimate, message)
+        own = for_leaf(keys, _DOWN)
+        message = down.encode(own, tree.sub(mean, state.estimate))
+        g = add_decoded(down, own, state.estimate, message)
         return g, EF21BCState(mean, g, message)
 
-    def bits_down(keys, state, like):
-        return down.bits(public(keys), state.sent, like)
+    def bits(keys, message, like):
+        return up.bits(for_leaf(keys, _UP), message, like)
 
-    return Mechanism(
-        init, worker, up.decode, server, up.bits, up.add, bits_down=bits_down
-    )
+    def bits_down(keys, state, like):
+        return down.bits(public(for_leaf(keys, _DOWN)), state.sent, like)
+
+    return Mechanism(init, worker, decode, server, bits, up.add, bits_down=bits_down)

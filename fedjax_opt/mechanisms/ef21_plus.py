@@ -11,6 +11,7 @@ from ..compressors.wrap import add_decoded, per_leaf
 from ..keys import public
 from ..static import memoised
 from ..types import Array, Bits, Compressor, Mechanism, Roles, Tree, TreeCompressor
+from .shifts import first_or_zero
 
 
 class PlusMessage(NamedTuple):
@@ -56,7 +57,7 @@ def ef21_plus(compressor: Compressor | TreeCompressor) -> Mechanism:
     c = checks.contractive(per_leaf(compressor), user="ef21_plus")
 
     def init(params, first_grad=None):
-        start = tree.zeros_like(params) if first_grad is None else first_grad
+        start = first_or_zero(params, first_grad)
         return Roles(worker=start, server=start)
 
     def worker(keys, grad, g_i):

@@ -9,6 +9,7 @@ from .. import checks, tree
 from ..compressors.wrap import add_decoded, per_leaf
 from ..static import memoised
 from ..types import Compressor, Mechanism, Roles, TreeCompressor
+from .shifts import first_or_zero
 
 
 @memoised
@@ -54,7 +55,7 @@ def ef21_weighted(compressor: Compressor | TreeCompressor, weights: Any) -> Mech
         return relative[keys.worker]
 
     def init(params, first_grad=None):
-        start = tree.zeros_like(params) if first_grad is None else first_grad
+        start = first_or_zero(params, first_grad)
         return Roles(worker=start, server=start)
 
     def worker(keys, grad, g_i):

@@ -7,6 +7,7 @@ from ..compressors.wrap import add_decoded, per_leaf
 from ..static import memoised
 from ..theory.compressed import scaling
 from ..types import Compressor, Mechanism, Roles, TreeCompressor
+from .shifts import first_or_zero
 
 
 @memoised
@@ -66,7 +67,7 @@ def ef_bv(
         return scaling(joint.a if joint else noise / num_workers, bias).scale
 
     def init(params, first_grad=None):
-        start = tree.zeros_like(params) if first_grad is None else first_grad
+        start = first_or_zero(params, first_grad)
         return Roles(worker=start, server=start)
 
     def worker(keys, grad, h_i):

@@ -1,6 +1,6 @@
 """FRECON. arXiv:2112.13097."""
 
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 from .. import checks, tree
 from ..compressors.wrap import per_leaf
@@ -8,6 +8,7 @@ from ..keys import for_leaf, public
 from ..static import memoised
 from ..types import Bits, Compressor, Mechanism, Roles, Tree, TreeCompressor
 from .coins import either, uniform_subset
+from .shifts import first_or_zero, omega, shift_step_for
 from .three_point import NOTHING
 
 
@@ -84,21 +85,15 @@ def frecon(
     c = checks.unbiased(per_leaf(compressor), user="frecon")
     checks.counts("frecon", count=count)
     checks.in_unit_interval(momentum, "momentum")
-    checks.in_unit_interval(shift_step, "shift_step")
-
-    def noise(like):
-        return 1 + cast(float, c.certificate(tree.leaf_sizes(like)).omega)
-
-    def step(like):
-        return 1 / noise(like) if shift_step is None else shift_step
+    step = shift_step_for(c, shift_step)
 
     def weight(keys, like):
         if momentum is not None:
             return momentum
-        return count / (2 * noise(like) * keys.num_workers)
+        return count / (2 * (1 + omega(c, like)) * keys.num_workers)
 
     def init(params, first_grad=None):
-        start = tree.zeros_like(params) if first_grad is None else first_grad
+        start = first_or_zero(params, first_grad)
         return Roles(FreconWorker(start, start), FreconServer(start, start))
 
     def worker(keys, grad, state):

@@ -8,6 +8,7 @@ from ..compressors.wrap import per_leaf
 from ..static import memoised
 from ..types import Bits, Compressor, Mechanism, Roles, TreeCompressor
 from .coins import common_coin, either, uniform_subset
+from .shifts import first_or_zero
 from .three_point import NOTHING, Full
 
 
@@ -85,7 +86,7 @@ def _marina(c: TreeCompressor, probability) -> Mechanism:
     checks.in_unit_interval(probability, "probability", zero=False)
 
     def init(params, first_grad=None):
-        start = tree.zeros_like(params) if first_grad is None else first_grad
+        start = first_or_zero(params, first_grad)
         return Roles(worker=start, server=start)
 
     def worker(keys, grad, last):

@@ -1,6 +1,6 @@
 """Rand-DIANA. arXiv:2206.10452."""
 
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 
@@ -10,6 +10,7 @@ from ..compressors.wrap import per_leaf
 from ..static import memoised
 from ..types import Bits, Compressor, Mechanism, Roles, Tree, TreeCompressor
 from .coins import common_coin
+from .shifts import first_or_zero, omega
 
 
 class RandDianaMessage(NamedTuple):
@@ -66,12 +67,11 @@ def rand_diana(
     def coin(keys, like):
         p = refresh_probability
         if p is None:
-            certificate = c.certificate(tree.leaf_sizes(like))
-            p = 1 / (1 + cast(float, certificate.omega))
+            p = 1 / (1 + omega(c, like))
         return common_coin(keys, p)
 
     def init(params, first_grad=None):
-        start = tree.zeros_like(params) if first_grad is None else first_grad
+        start = first_or_zero(params, first_grad)
         return Roles(worker=start, server=start)
 
     def worker(keys, grad, h_i):

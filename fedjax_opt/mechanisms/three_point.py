@@ -15,6 +15,7 @@ from ..linalg import euclidean_norm
 from ..static import memoised
 from ..types import Array, Bits, Compressor, Mechanism, Roles, Tree, TreeCompressor
 from .coins import common_coin, either, own_coin
+from .shifts import first_or_zero
 
 AnyCompressor = Compressor | TreeCompressor
 NOTHING = Bits(0, 0, 0)
@@ -96,7 +97,7 @@ def three_point(step: ThreePointMap) -> Mechanism:
     """
 
     def init(params, first_grad=None):
-        start = tree.zeros_like(params) if first_grad is None else first_grad
+        start = first_or_zero(params, first_grad)
         return Roles(worker=ThreePointState(start, start), server=start)
 
     def worker(keys, grad, state):
