@@ -11,6 +11,7 @@ import numpy as np
 from .. import keys
 from ..compressors.payload import wire_bits
 from ..types import Event, Mechanism
+from .largest import largest
 from .round_trip import announced
 
 
@@ -24,6 +25,12 @@ def message_bits(
 ) -> tuple[int, bool]:
     """The `wire` bits of what one worker sends once, known from shapes alone.
 
+    A length that a coin or the data decide is the largest that it may be: of a message
+    that is one of several the longest, not all of them, which are in its arrays; of one
+    that may stay out, such as that of a worker that is not in the subset of a round,
+    its length where it is sent. Where a length is computed in a way of which the
+    largest cannot be told, such as from a number of entries, it is that of the arrays.
+
     Args:
       mechanism: who sends what; None for the gradient itself.
       params: of the model, or their shapes.
@@ -35,39 +42,56 @@ def message_bits(
     """
     if mechanism is None:
         return dense_bits(params), False
-    lengths = []
 
     def message(key, params, estimate):
         of_worker = keys.in_round(key, 0, num_workers)
         state = mechanism.init(params)
         told = announced(mechanism, state.server)
-        sent, _ = mechanism.worker(of_worker, estimate, state.worker, **told)
-        lengths.append(mechanism.bits(keys.public(of_worker), sent, params).wire)
-        return sent
+        return mechanism.worker(of_worker, estimate, state.worker, **told)[0]
 
-    estimate = params if estimate is None else estimate
-    sent = jax.eval_shape(message, jax.random.key(0), params, estimate)
-    if isinstance(lengths[0], jax.Array):
-        return wire_bits(sent), True
-    return int(lengths[0]), False
+    def length(key, sent):
+        of_worker = keys.in_round(key, 0, num_workers)
+        return mechanism.bits(keys.public(of_worker), sent, _shapes(params)).wire
+
+    key, estimate = jax.random.key(0), params if estimate is None else estimate
+    sent = jax.eval_shape(message, key, params, estimate)
+    return _longest(length, key, sent, arrays=sent)
 
 
 def broadcast_bits(mechanism: Mechanism | None, params, num_workers: int) -> int:
     """The `wire` bits that the server sends to all after a round.
 
-    Known from shapes alone; where they vary, the length of the model stands for them.
+    Known from shapes alone, as `message_bits`. Where the largest cannot be told, the
+    length of the model stands for it.
     """
     if mechanism is None or mechanism.bits_down is None:
         return dense_bits(params)
-    bits_down, lengths = mechanism.bits_down, []
+    bits_down = mechanism.bits_down
 
-    def broadcast(key, params):
+    def length(key, state):
         of_server = keys.in_round(key, keys.SERVER, num_workers)
-        state = mechanism.init(params).server
-        lengths.append(bits_down(of_server, state, params).wire)
+        return bits_down(of_server, state, _shapes(params)).wire
 
-    jax.eval_shape(broadcast, jax.random.key(0), params)
-    return dense_bits(params) if isinstance(lengths[0], jax.Array) else int(lengths[0])
+    state = jax.eval_shape(lambda params: mechanism.init(params).server, params)
+    return _longest(length, jax.random.key(0), state, arrays=params)[0]
+
+
+def _longest(length, *unknown, arrays) -> tuple[int, bool]:
+    """The largest length(*unknown), or that of arrays; and whether it varies."""
+    found = []
+
+    def number(*unknown):
+        found.append(length(*unknown))
+        return found[-1] if isinstance(found[-1], jax.Array) else 0
+
+    bound = largest(number, *unknown)
+    if not isinstance(found[0], jax.Array):
+        return int(found[0]), False
+    return (wire_bits(arrays) if bound is None else round(bound)), True
+
+
+def _shapes(params):
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), params)
 
 
 def accounts(
