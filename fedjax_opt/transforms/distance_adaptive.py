@@ -10,6 +10,7 @@ import optax
 from .. import checks, tree
 from ..geometry import matrices, per_leaf, rms, spectral
 from ..types import Array, Geometry, Tree, TreeGeometry
+from .dtypes import keeping_dtypes
 from .horizon_free import horizon_free_momentum, horizon_free_step
 from .lmo_step import scale_by_lmo
 from .momentum import momentum as averaged
@@ -111,7 +112,7 @@ def distance_adaptive_style(
         scale_by_explored_radius(
             geometry, weight=weight, initial_radius=initial_radius
         ),
-        optax.scale_by_learning_rate(scale),
+        keeping_dtypes(optax.scale_by_learning_rate(scale)),
     )
 
 

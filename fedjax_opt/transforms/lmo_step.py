@@ -8,6 +8,7 @@ import optax
 
 from ..geometry import l2, matrices, per_leaf, spectral
 from ..types import Geometry, TreeGeometry
+from .dtypes import keeping_dtypes
 from .momentum import momentum as averaged
 
 
@@ -55,9 +56,9 @@ def lmo_step(
     direction = scale_by_lmo(
         matrices(spectral(), l2()) if geometry is None else geometry
     )
-    parts = [direction, optax.scale_by_learning_rate(step_size)]
+    parts = [direction, keeping_dtypes(optax.scale_by_learning_rate(step_size))]
     if weight_decay is not None:
-        parts.insert(1, optax.add_decayed_weights(weight_decay))
+        parts.insert(1, keeping_dtypes(optax.add_decayed_weights(weight_decay)))
     if momentum is not None:
         parts.insert(0, averaged(momentum, nesterov=nesterov))
     return optax.chain(*parts)

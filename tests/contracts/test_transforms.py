@@ -71,6 +71,17 @@ def test_state_and_output_keep_structure_and_dtype(case, dtype):
     chex.assert_trees_all_equal_shapes_and_dtypes(state, transform.init(x))
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_wider_hyperparameters_change_no_dtype(case, dtype):
+    """float64 numbers of a sweep, over a model of less precision."""
+    x, wide = point(0, dtype), dict(case.arguments)
+    wide |= {k: jnp.float64(v) for k, v in wide.items() if type(v) is float}
+    transform = case.factory(**wide)
+    out, state = one_update(transform, case, x)
+    chex.assert_trees_all_equal_shapes_and_dtypes(out, x)
+    chex.assert_trees_all_equal_shapes_and_dtypes(state, transform.init(x))
+
+
 def test_one_trace_and_a_scan(case):
     transform, traces = case.make(), 0
     points = [point(seed) for seed in range(4)]
