@@ -20,7 +20,8 @@ from trajectory import (
 )
 
 from fedjax_opt import mechanisms, problems, run, sweep, timing
-from fedjax_opt.compressors import identity, rand_k, top_k
+from fedjax_opt.compressors import gaussian_sketch, identity, rand_k, top_k, wrap
+from fedjax_opt.keys import SERVER, in_round, public
 from fedjax_opt.methods.ec_diana import ec_diana
 from fedjax_opt.methods.ef14_gd import ef14_gd
 from fedjax_opt.methods.ef21_bc import ef21_bc
@@ -110,6 +111,30 @@ def test_ec_diana_whose_shifts_never_move_is_ef14():
 def test_ef21_bc_without_compression_down_is_ef21():
     method = ef21_bc(step_size=STEP, compressor=TOP, server_compressor=identity())
     close(iterates(method), iterates(ef21_gd(step_size=STEP, compressor=TOP)))
+
+
+def test_the_sketches_of_ef21_bc_up_and_down_are_drawn_apart():
+    """The server's error is ω/(1 + ω) of what it compresses: 65/69 for ω = 65/4.
+
+    With one matrix both ways a sketch is compressed by itself: 0.996, above 1 − α.
+    """
+    sketch = wrap.scaled(gaussian_sketch(4))
+    mechanism = mechanisms.ef21_bc(sketch, sketch)
+    gradient = jnp.asarray(np.random.default_rng(5).standard_normal(64))
+    start = mechanism.init(jnp.zeros(64))
+
+    def relative_error(key):
+        keys = in_round(key, 0, 1)
+        message, _ = mechanism.worker(keys, gradient, start.worker)
+        received = mechanism.decode(public(keys), message, gradient)
+        server = in_round(key, SERVER, 1)
+        g, state = mechanism.server(server, received, jnp.ones(1, bool), start.server)
+        return jnp.sum((g - state.mean) ** 2) / jnp.sum(state.mean**2)
+
+    draws = jax.random.split(jax.random.key(6), 2000)
+    errors = np.asarray(jax.jit(jax.vmap(relative_error))(draws))
+    spread = errors.std() / np.sqrt(errors.size)
+    assert abs(errors.mean() - 65 / 69) <= 5 * spread
 
 
 def random_gradients(rounds=8, d=12):
