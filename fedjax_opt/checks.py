@@ -104,6 +104,40 @@ def positive(value: Any, name: str) -> None:
         raise ValueError(f"{name} must be positive, got {value}")
 
 
+def not_negative(value: Any, name: str) -> None:
+    """Refuses a Python number that is not >= 0; arrays and tracers pass.
+
+    Raises:
+      ValueError: if the number is out of range.
+    """
+    if isinstance(value, int | float) and not value >= 0:
+        raise ValueError(f"{name} must not be negative, got {value}")
+
+
+def generalized_smoothness(l0: Any, l1: Any, *, user: str) -> None:
+    """Refuses Python numbers that are no constants of (L₀, L₁)-smoothness.
+
+    Raises:
+      ValueError: if one is negative, or both are 0.
+    """
+    not_negative(l0, "l0")
+    not_negative(l1, "l1")
+    if isinstance(l0, int | float) and isinstance(l1, int | float) and l0 == l1 == 0:
+        raise ValueError(f"{user} needs l0 > 0 or l1 > 0")
+
+
+def input_axis(value: Any) -> None:
+    """Refuses what is no axis of a matrix.
+
+    Raises:
+      ValueError: if it is neither 0 nor 1.
+    """
+    if value not in (0, 1):
+        raise ValueError(
+            f"input_axis must be 0 for (in, out) or 1 for (out, in), not {value}."
+        )
+
+
 def positive_integer(value: Any, name: str) -> None:
     """Refuses what is not an integer >= 1: a size must be known when tracing.
 

@@ -102,14 +102,12 @@ def test_distance_adaptive_scales_with_the_parameters():
 # ---------------------------------------------------------------- scale-calibrated
 
 
-@pytest.mark.parametrize("growth", [None, 0.2])
-def test_scale_calibrated_trajectory(growth):
+@pytest.mark.parametrize("l1", [None, 0.2])
+def test_scale_calibrated_trajectory(l1):
     def smoothness(g):
-        return 12.0 + (growth or 0) * sum(f(x) for f, x in zip(DUAL, g, strict=True))
+        return 12.0 + (l1 or 0) * sum(f(x) for f, x in zip(DUAL, g, strict=True))
 
-    optimizer = transforms.scale_calibrated_style(
-        NORM, 12.0, growth=growth, momentum=0.6
-    )
+    optimizer = transforms.scale_calibrated_style(NORM, 12.0, l1, momentum=0.6)
     expected = reference.scale_calibrated(
         noisy, LMO, X0, UPDATES, smoothness, alpha=0.4
     )
@@ -212,7 +210,11 @@ def test_the_value_is_supplied():
         ),
         (
             lambda: transforms.scale_calibrated_style(NORM, -1.0),
-            "smoothness must be positive",
+            "l0 must not be negative",
+        ),
+        (
+            lambda: transforms.scale_calibrated_style(NORM, 0.0),
+            "scale_calibrated_style needs l0 > 0 or l1 > 0",
         ),
         (lambda: transforms.recentred_lmo(NORM, 0.0), "radius must be positive"),
         (

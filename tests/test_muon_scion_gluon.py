@@ -551,6 +551,19 @@ def test_a_server_may_use_it(name):
         (lambda: transforms.muon_norm(input_axis=2), ValueError, "input_axis"),
         (lambda: transforms.scale_by_clipped_lmo(SVD, 0.0), ValueError, "threshold"),
         (lambda: transforms.horizon_free_lmo(0.0), ValueError, "step_size"),
+        (lambda: transforms.lmo_step(None, -0.1), ValueError, "step_size must be pos"),
+        (
+            lambda: transforms.lmo_step(None, 0.1, weight_decay=-1.0),
+            ValueError,
+            "weight_decay must not be negative",
+        ),
+        (lambda: transforms.muon(-1.0), ValueError, "step_size must be positive"),
+        (lambda: transforms.scion(2.0, SVD), ValueError, "step_size must lie in"),
+        (
+            lambda: transforms.scion(-1.0, SVD, constrained=False),
+            ValueError,
+            "step_size must be positive",
+        ),
         (lambda: transforms.scion(0.1, geometry.l2), TypeError, "constructor"),
         (
             lambda: once(transforms.measure_smoothness(SVD), X0),

@@ -117,12 +117,12 @@ PATHS = {
         lambda: r.gd_ps(value, grad, *GD, LOW)[0],
     ),
     "STM": (
-        lambda: path(t.stm(4.0, 0.5, eta=0.7), exactly, at=t.stm_eval_params),
+        lambda: path(t.stm(4.0, 0.5, step_size=0.7), exactly, at=t.stm_eval_params),
         lambda: r.stm(grad, *GD, 4.0, 0.5, 0.7, False),
     ),
     "STM, Max": (
         lambda: path(
-            t.stm(4.0, 0.5, eta=0.7, largest=True), exactly, at=t.stm_eval_params
+            t.stm(4.0, 0.5, step_size=0.7, largest=True), exactly, at=t.stm_eval_params
         ),
         lambda: r.stm(grad, *GD, 4.0, 0.5, 0.7, True),
     ),

@@ -699,6 +699,7 @@ def test_hessians_under_heavy_tails():
         (lambda: estimators.gamma_mvr(0.9, 1.5), "gamma"),
         (lambda: estimators.gamma_mvr(-0.1, 0.5), "old estimate"),
         (lambda: estimators.mars(1.0), "momentum"),
+        (lambda: estimators.mars(0.9, -1.0), "gamma must not be negative"),
         (lambda: estimators.gluon_mvr2(1.1, 0.5), "momentum"),
         (lambda: estimators.gluon_mvr3(0.5, -1.0), "old estimate"),
         (lambda: estimators.storm(0.0, 1.0, 1.0), "step_scale"),

@@ -70,11 +70,12 @@ def mars(momentum: Any, gamma: Any = 0.025) -> optax.GradientTransformationExtra
       `grads` itself.
 
     Raises:
-      ValueError: if momentum is a number outside [0, 1).
+      ValueError: if momentum is a number outside [0, 1), or gamma one below 0.
 
     Reference: Yuan, Liu, Wu, Zhou, Gu (2024). arXiv:2411.10438.
     """
     checks.in_unit_interval(momentum, "momentum", one=False)
+    checks.not_negative(gamma, "gamma")
 
     def init(params):
         del params

@@ -8,7 +8,7 @@ arXiv:2502.07529.
 
 import math
 
-from .. import linalg, static
+from .. import checks, linalg, static
 from ..types import Geometry
 from .along import along
 from .l2 import l2
@@ -48,7 +48,7 @@ def rms_to_rms(
     Raises:
       ValueError: if input_axis is neither 0 nor 1, and as `spectral` does.
     """
-    _check_axis(input_axis)
+    checks.input_axis(input_axis)
     factor = static.bind(_rms_to_rms_factor, input_axis)
     return scaled(spectral(kernel, steps), factor)
 
@@ -65,7 +65,7 @@ def one_to_rms(*, input_axis: int = 0) -> Geometry:
     Raises:
       ValueError: if input_axis is neither 0 nor 1; when used, for other than a matrix.
     """
-    _check_axis(input_axis)
+    checks.input_axis(input_axis)
     vectors = along(l2(), axis=1 - input_axis)
     return scaled(vectors, static.bind(_one_to_rms_factor, input_axis))
 
@@ -82,7 +82,7 @@ def rms_to_linf(*, input_axis: int = 0) -> Geometry:
     Raises:
       ValueError: if input_axis is neither 0 nor 1; when used, for other than a matrix.
     """
-    _check_axis(input_axis)
+    checks.input_axis(input_axis)
     vectors = along(l2(), axis=input_axis)
     return scaled(vectors, static.bind(_rms_to_linf_factor, input_axis))
 
@@ -101,7 +101,7 @@ def scaled_sign(*, input_axis: int = 0) -> Geometry:
     Raises:
       ValueError: if input_axis is neither 0 nor 1; when used, for other than a matrix.
     """
-    _check_axis(input_axis)
+    checks.input_axis(input_axis)
     return scaled(linf(), static.bind(_sign_factor, input_axis))
 
 
@@ -133,10 +133,3 @@ def _sizes(shape: tuple, input_axis: int) -> tuple[int, int]:
     """(d_in, d_out) of the kernel of a layer."""
     require_matrix(shape)
     return shape[input_axis], shape[1 - input_axis]
-
-
-def _check_axis(input_axis: int) -> None:
-    if input_axis not in (0, 1):
-        raise ValueError(
-            f"input_axis must be 0 for (in, out) or 1 for (out, in), not {input_axis}."
-        )

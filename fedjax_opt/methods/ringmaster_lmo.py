@@ -41,10 +41,10 @@ def ringmaster_lmo(
 
     Reference: Sadiev, Maranjyan, Ilin, Richtárik (2026). arXiv:2605.18174. The fixed
       parameters' theoretical constants are not known here: tune them.
-    Deviation: the authors' Muon differs, and can be put together: its iterations are
-      nearly `geometry.spectral(steps=5)`, or exactly, with its coefficients as kernel;
-      its factor √max(1, rows/columns) is a radius of `geometry.by_label`, with labels
-      by shape; its Nesterov direction is `transforms.momentum(β, nesterov=True)`, in a
+    Deviation: the authors' Muon differs, and can be put together: its factor
+      √max(1, rows/columns) is that of `transforms.muon_norm("jordan", "polar_express",
+      5, input_axis=1)`, its iterations nearly, or exactly, with its coefficients as
+      kernel; its Nesterov direction is `transforms.momentum(β, nesterov=True)`, in a
       chain with `transforms.scale_by_lmo` as the optimizer of a `Method`; along other
       parameters than matrices it steps by the momentum itself (`optax.partition`).
     """

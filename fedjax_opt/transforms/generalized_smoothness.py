@@ -5,6 +5,7 @@ from typing import Any
 import jax
 import optax
 
+from .. import checks
 from ..geometry import whole_tree_l2
 from ..linalg import nonzero
 
@@ -36,11 +37,7 @@ def scale_by_generalized_smoothness(l0: Any, l1: Any) -> optax.GradientTransform
     Reference: Gorbunov, Tupitsa, Choudhury, Aliev, Richtárik, Horváth, Takáč (2024).
       arXiv:2409.14989.
     """
-    for name, value in (("l0", l0), ("l1", l1)):
-        if isinstance(value, int | float) and not value >= 0:
-            raise ValueError(f"{name} must not be negative, got {value}")
-    if isinstance(l0, int | float) and isinstance(l1, int | float) and l0 == l1 == 0:
-        raise ValueError("scale_by_generalized_smoothness needs l0 > 0 or l1 > 0")
+    checks.generalized_smoothness(l0, l1, user="scale_by_generalized_smoothness")
 
     def update(updates, state, params=None):
         del params

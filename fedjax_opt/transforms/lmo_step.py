@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from .. import checks
 from ..geometry import l2, matrices, per_leaf, spectral
 from ..types import Geometry, TreeGeometry
 from .dtypes import keeping_dtypes
@@ -48,11 +49,16 @@ def lmo_step(
     Args:
       geometry: of the tree, or of a leaf and then used on each; None: the spectral
         norm on leaves with two axes (Muon), the Euclidean norm on the others.
-      step_size: η; may be traced, or a schedule of optax.
+      step_size: η > 0; may be traced, or a schedule of optax.
       momentum: β, as for `momentum`, which starts at 0; None: m = g.
       nesterov: along β m + (1 − β) g, with the new m, instead.
-      weight_decay: λ; None for 0, and an update that needs no parameters.
+      weight_decay: λ ≥ 0; None for 0, and an update that needs no parameters.
+
+    Raises:
+      ValueError: if step_size, weight_decay or momentum are numbers out of range.
     """
+    checks.positive(step_size, "step_size")
+    checks.not_negative(weight_decay, "weight_decay")
     direction = scale_by_lmo(
         matrices(spectral(), l2()) if geometry is None else geometry
     )

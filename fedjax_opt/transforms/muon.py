@@ -5,7 +5,7 @@ from typing import Any
 
 import optax
 
-from .. import linalg, static
+from .. import checks, linalg, static
 from ..geometry import matrices, rms, scaled, spectral
 from ..types import Geometry, TreeGeometry
 from .lmo_step import lmo_step
@@ -44,10 +44,7 @@ def muon_norm(
     """
     if scale not in SCALES:
         raise ValueError(f"unknown scale {scale!r}; use one of {', '.join(SCALES)}.")
-    if input_axis not in (0, 1):
-        raise ValueError(
-            f"input_axis must be 0 for (in, out) or 1 for (out, in), not {input_axis}."
-        )
+    checks.input_axis(input_axis)
     factor = static.bind(_factor, scale, input_axis)
     return scaled(spectral(kernel, steps), factor)
 
@@ -70,11 +67,14 @@ def muon(
     AdamW on them, on embeddings and on the head use `optax.partition`.
 
     Args:
-      step_size: η; about 0.02 for the scale of Jordan. May be traced, or a schedule.
+      step_size: η > 0, about 0.02 for the scale of Jordan; traced, or a schedule, too.
       momentum: β.
       geometry: of `muon_norm` with another scale, say; that of Jordan by default.
       nesterov: look one step ahead.
-      weight_decay: λ; None for none. The update then needs no parameters.
+      weight_decay: λ ≥ 0; None for none. The update then needs no parameters.
+
+    Raises:
+      ValueError: if step_size, momentum or weight_decay are numbers out of range.
 
     Reference: Jordan et al. (2024), https://kellerjordan.github.io/posts/muon; Liu et
       al. (2025), arXiv:2502.16982.

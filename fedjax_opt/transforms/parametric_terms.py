@@ -2,11 +2,11 @@
 
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 
 from .. import tree
 from ..types import Array, Tree
+from .layers import inner_products
 
 
 class ParametricTerms(NamedTuple):
@@ -48,15 +48,9 @@ def parametric_terms(
     Reference: Riabinin, Khaled, Richtárik (2025). arXiv:2502.12329.
     """
     apart = tree.sub(params, target)
-    products = jax.tree.leaves(jax.tree.map(_inner, grads, apart))
     return ParametricTerms(
-        alignment=jnp.asarray(sum(products)),
+        alignment=jnp.asarray(sum(inner_products(grads, apart))),
         distance=tree.squared_norm(apart),
         gap=jnp.asarray(value - target_value),
         gradient=tree.squared_norm(grads),
     )
-
-
-def _inner(g, x):
-    wide = jnp.promote_types(x.dtype, jnp.float32)
-    return jnp.sum(g.astype(wide) * x.astype(wide))

@@ -31,15 +31,20 @@ def scion(
     keeps d in the place of the gradient, and has the same iterates.
 
     Args:
-      step_size: γ, in (0, 1] where constrained; may be traced, or a schedule.
+      step_size: γ > 0, and at most 1 where constrained; may be traced, or a schedule.
       geometry: of layers; `geometry.transformer` and the like have those of the paper.
       radius: ρ of every leaf; others are radii of `geometry.by_label`.
       momentum: 1 − α, the weight of the old d, which starts at 0.
       constrained: stay in the ball. The update then needs the parameters.
 
+    Raises:
+      ValueError: if step_size or momentum are numbers out of range.
+
     Reference: Pethick, Xie, Antonakopoulos, Zhu, Silveti-Falls, Cevher (2025).
       arXiv:2502.07529.
     """
+    if constrained:
+        checks.in_unit_interval(step_size, "step_size", zero=False)
     weight_decay = 1.0 if constrained else None
     ball = per_leaf(geometry, radius)
     return lmo_step(ball, step_size, momentum, weight_decay=weight_decay)

@@ -31,7 +31,7 @@ class STMState(NamedTuple):
 
 
 def stm(
-    l0: Any, l1: Any = 0.0, *, eta: Any = 1.0, largest: bool = False
+    l0: Any, l1: Any = 0.0, *, step_size: Any = 1.0, largest: bool = False
 ) -> optax.GradientTransformation:
     """Nesterov's acceleration, with steps that shorten where the gradient is long.
 
@@ -48,19 +48,21 @@ def stm(
     Args:
       l0: L₀ ≥ 0, a curvature; may be traced.
       l1: L₁ ≥ 0, one over a distance; may be traced.
-      eta: η in (0, 1]; may be traced.
+      step_size: η in (0, 1], a factor of 1/G; may be traced.
       largest: G never falls, the variant "Max" of the paper.
 
     Returns:
       A transformation whose `update(grads, state, params)` needs the parameters.
 
     Raises:
-      ValueError: if eta is a number outside (0, 1].
+      ValueError: if step_size is a number outside (0, 1], l0 or l1 one below 0, or both
+        are 0.
 
     Reference: Gorbunov, Tupitsa, Choudhury, Aliev, Richtárik, Horváth, Takáč (2024).
       arXiv:2409.14989.
     """
-    checks.in_unit_interval(eta, "eta", zero=False)
+    checks.generalized_smoothness(l0, l1, user="stm")
+    checks.in_unit_interval(step_size, "step_size", zero=False)
 
     def init(params):
         curvature = jnp.zeros((), jnp.result_type(float))
@@ -75,7 +77,7 @@ def stm(
         if largest:
             curvature = jnp.maximum(state.curvature, curvature)
         curvature = jnp.asarray(curvature, state.curvature.dtype)
-        step = eta * _half(state) / nonzero(curvature)
+        step = step_size * _half(state) / nonzero(curvature)
         lookahead = tree.add_scaled(state.lookahead, -step, updates)
         change = tree.scale(_weight(state), tree.sub(lookahead, params))
         count = state.count + 1

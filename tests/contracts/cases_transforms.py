@@ -85,7 +85,7 @@ CASES = {
     ),
     "stm": Case(
         transforms.stm,
-        {"l0": 1.0, "l1": 0.3, "eta": 0.5},
+        {"l0": 1.0, "l1": 0.3, "step_size": 0.5},
         factor=1.0,
         updates=2000,
         eval_params=transforms.stm_eval_params,
@@ -166,7 +166,7 @@ CASES = {
     ),
     "scale-calibrated": Case(
         transforms.scale_calibrated_style,
-        {"geometry": PRODUCT, "smoothness": 7.0, "momentum": 0.5},
+        {"geometry": PRODUCT, "l0": 7.0, "l1": 0.1, "momentum": 0.5},
         factor=1.0,
     ),
     "recentred lmo": Case(
