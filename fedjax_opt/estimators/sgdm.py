@@ -31,7 +31,8 @@ def sgdm(momentum: Any, *, folds: int = 1) -> optax.GradientTransformationExtraA
 
     Args:
       momentum: β, the weight of the old average, in [0, 1]; may be traced.
-      folds: how many times to average: 1 gives v, 2 gives u.
+      folds: how many times to average: 1 gives v, 2 gives u. Never traced: say
+        `static_args="folds"` to `optax.inject_hyperparams`.
 
     Raises:
       ValueError: if momentum is a number outside [0, 1], or folds is not positive.

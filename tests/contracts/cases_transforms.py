@@ -20,12 +20,13 @@ class Case(NamedTuple):
     Attributes:
       factory: (**arguments) -> transformation.
       arguments: numbers among them may be injected and swept.
-      needs: keyword arguments of `update`, among "value", "value_fn", "previous_grads"
-        and "hvp".
+      needs: keyword arguments of `update`, among "value", "value_fn", "previous_grads",
+        "hvp", "read_params" and "key".
       per_example: it takes gradients with a leading axis.
       factor: what makes its output a step that converges: 1 for complete optimizers;
         None where it does not converge with a constant factor.
       updates: until f = ½|x − 1|² is at its minimum.
+      rests: at a gradient of zero; not where it pulls to some other point.
       eval_params: (state, params) -> where gradients are taken.
     """
 
@@ -35,6 +36,7 @@ class Case(NamedTuple):
     per_example: bool = False
     factor: float | None = None
     updates: int = 300
+    rests: bool = True
     eval_params: Callable[[Any, Any], Any] = at_the_parameters
 
     def make(self):
@@ -138,10 +140,29 @@ CASES = {
         factor=1.0,
         updates=50,
     ),
+    "towards": Case(transforms.towards, {"mixing": 0.5}, rests=False),
+    "overwrite": Case(
+        transforms.overwrite, {"probability": 0.5}, needs=("read_params", "key")
+    ),
+    "lmo step": Case(
+        transforms.lmo_step,
+        {"geometry": None, "step_size": 0.1, "momentum": 0.5, "nesterov": True},
+    ),
     "muon, complete": Case(transforms.muon, {"step_size": 0.1}),
+    "muon, decaying": Case(
+        transforms.muon, {"step_size": 0.1, "weight_decay": 0.2}, rests=False
+    ),
     "scion": Case(
         transforms.scion,
         {"step_size": 0.1, "geometry": PRODUCT, "radius": 2.0, "constrained": False},
+    ),
+    "scion, constrained": Case(
+        transforms.scion,
+        {"step_size": 0.1, "geometry": PRODUCT, "radius": 2.0},
+        rests=False,
+    ),
+    "measured smoothness": Case(
+        transforms.measure_smoothness, {"geometry": PRODUCT}, factor=-0.3
     ),
     "clipped lmo": Case(
         transforms.scale_by_clipped_lmo,
@@ -209,6 +230,11 @@ CASES = {
     "hessian momentum": Case(
         transforms.hessian_momentum, {"momentum": 0.7}, needs=("hvp",)
     ),
+    "hessian momentum, another coefficient": Case(
+        transforms.hessian_momentum,
+        {"momentum": 0.7, "coefficient": 0.5},
+        needs=("hvp",),
+    ),
     "hessian momentum, random": Case(
         transforms.hessian_momentum,
         {"momentum": 0.7, "key": jax.random.key(0)},
@@ -223,6 +249,12 @@ CASES = {
             "hessian_threshold": 2.0,
         },
         needs=("hvp",),
+    ),
+    "sgdm": Case(estimators.sgdm, {"momentum": 0.7, "folds": 1}, factor=-0.3),
+    "sgdm, twice": Case(estimators.sgdm, {"momentum": 0.7, "folds": 2}, factor=-0.3),
+    "mvr": Case(estimators.mvr, {"momentum": 0.7}, needs=("previous_grads",)),
+    "inexact mvr": Case(
+        estimators.inexact_mvr, {"momentum": 0.7, "correction": 0.1}, factor=-0.3
     ),
     "gamma mvr": Case(
         estimators.gamma_mvr,

@@ -35,6 +35,8 @@ def at(case, x):
         "value_fn": value_fn,
         "previous_grads": grads,  # of the first update: there is no point before
         "hvp": jax.tree.map(jnp.zeros_like, x),
+        "read_params": jax.tree.map(lambda leaf: leaf + 2, x),
+        "key": jax.random.key(0),
     }
     return grads, {name: extra[name] for name in case.needs}
 
@@ -143,13 +145,16 @@ def test_the_state_says_which_of_it_is_like_the_parameters(case):
 
     mapped = optax.tree_utils.tree_map_params(transform, double, state, x)
     chex.assert_trees_all_equal_shapes_and_dtypes(mapped, state)
+    numbers, numbers_by_leaf = (), (len(x),)
     shapes = [leaf.shape for leaf in jax.tree.leaves(state)]
-    assert len(counted) == sum(shape != () for shape in shapes)
+    like_params = [s for s in shapes if s not in (numbers, numbers_by_leaf)]
+    assert len(counted) == len(like_params)
 
 
-def test_the_minimiser_is_a_fixed_point(case):
+@pytest.mark.parametrize("name", [n for n, c in CASES.items() if c.rests])
+def test_the_minimiser_is_a_fixed_point(name):
     """The gradient is zero there, and nothing is divided by it."""
-    x = jax.tree.map(jnp.ones_like, point(0))
+    case, x = CASES[name], jax.tree.map(jnp.ones_like, point(0))
     transform = case.make()
     out, state = one_update(transform, case, x)
     grads, extra = at(case, x)
