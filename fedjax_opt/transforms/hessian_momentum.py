@@ -62,6 +62,8 @@ def hessian_momentum(
 
     Reference: Khirirat, Sadiev, Demidovich, Richtárik (2025). arXiv:2512.13227; with q
       and l2: Sadiev, Richtárik, Fatkhullin (2025). arXiv:2510.10690.
+    Experimental: the form was read in public reviews. That it is SOM-V1 with a key and
+      SOM-V2 without, and which update has which β, was not checked in the paper.
     Deviation: the product is on the sample of the gradient, where the papers may draw
       another.
     """

@@ -88,8 +88,9 @@ def layer_dropping_momentum(
 def progressive() -> Law:
     """Randomized progressive training: layers s, ..., b, and s uniform in 0, ..., b.
 
-    Backpropagation may stop at layer s. Deviation: the paper's law of s is not known
-    here.
+    Backpropagation may stop at layer s. Experimental.
+
+    Deviation: the paper's law of s is not known here.
     """
     return _progressive
 
