@@ -5,6 +5,7 @@ from .adacgd_gd import adacgd_gd as adacgd_gd
 from .asgd import asgd as asgd
 from .asgrad import asgrad as asgrad
 from .ata import ata as ata
+from .cbag_gd import cbag_gd as cbag_gd
 from .clag_gd import clag_gd as clag_gd
 from .clip21_gd import clip21_gd as clip21_gd
 from .clip21_sgd2m import clip21_sgd2m as clip21_sgd2m
@@ -18,6 +19,7 @@ from .dasha_pp_mvr import dasha_pp_mvr as dasha_pp_mvr
 from .dasha_pp_page import dasha_pp_page as dasha_pp_page
 from .dasha_sync_mvr import dasha_sync_mvr as dasha_sync_mvr
 from .dcgd_gd import dcgd_gd as dcgd_gd
+from .dcgd_shift import dcgd_shift as dcgd_shift
 from .delay_adaptive_asgd import delay_adaptive_asgd as delay_adaptive_asgd
 from .delay_adaptive_lmo import delay_adaptive_lmo as delay_adaptive_lmo
 from .delayed_sgd import delayed_sgd as delayed_sgd
@@ -33,9 +35,11 @@ from .ef21_hb import ef21_hb as ef21_hb
 from .ef21_muon import ef21_muon as ef21_muon
 from .ef21_p_diana import ef21_p_diana as ef21_p_diana
 from .ef21_page import ef21_page as ef21_page
+from .ef21_plus import ef21_plus as ef21_plus
 from .ef21_pp import ef21_pp as ef21_pp
 from .ef21_prox import ef21_prox as ef21_prox
 from .ef21_sgdm import ef21_sgdm as ef21_sgdm
+from .ef21_weighted import ef21_weighted as ef21_weighted
 from .ef_bv_gd import ef_bv_gd as ef_bv_gd
 from .frecon_gd import frecon_gd as frecon_gd
 from .freya_page import freya_page as freya_page
@@ -61,6 +65,7 @@ from .norm_ef21_gd import norm_ef21_gd as norm_ef21_gd
 from .norm_ef21_sgdm import norm_ef21_sgdm as norm_ef21_sgdm
 from .ofta import ofta as ofta
 from .one_byte_sgd import one_byte_sgd as one_byte_sgd
+from .page import page as page
 from .picky_sgd import picky_sgd as picky_sgd
 from .power_sgd import power_sgd as power_sgd
 from .pp_marina import pp_marina as pp_marina
@@ -78,6 +83,11 @@ from .saga import saga as saga
 from .sarah import sarah as sarah
 from .soviet_gd import soviet_gd as soviet_gd
 from .soviet_page import soviet_page as soviet_page
+from .three_pc_v1_gd import three_pc_v1_gd as three_pc_v1_gd
+from .three_pc_v2_gd import three_pc_v2_gd as three_pc_v2_gd
+from .three_pc_v3_gd import three_pc_v3_gd as three_pc_v3_gd
+from .three_pc_v4_gd import three_pc_v4_gd as three_pc_v4_gd
+from .three_pc_v5_gd import three_pc_v5_gd as three_pc_v5_gd
 from .uta import uta as uta
 from .vecna_sgd import vecna_sgd as vecna_sgd
 from .vr_diana import vr_diana as vr_diana

@@ -1,8 +1,10 @@
 """The methods that go in rounds: who sends what. One entry per method."""
 
 from ..compressors import rand_k, top_k
+from ..mechanisms.three_point import lag_map
 from ..transforms.proximal import soft_threshold
 from .adacgd_gd import adacgd_gd
+from .cbag_gd import cbag_gd
 from .clag_gd import clag_gd
 from .clip21_gd import clip21_gd
 from .clip21_sgd2m import clip21_sgd2m
@@ -16,6 +18,7 @@ from .dasha_pp_mvr import dasha_pp_mvr
 from .dasha_pp_page import dasha_pp_page
 from .dasha_sync_mvr import dasha_sync_mvr
 from .dcgd_gd import dcgd_gd
+from .dcgd_shift import dcgd_shift
 from .diana_gd import diana_gd
 from .diana_rr import diana_rr
 from .dprox_clipped_shift import dprox_clipped_shift
@@ -28,9 +31,11 @@ from .ef21_hb import ef21_hb
 from .ef21_muon import ef21_muon
 from .ef21_p_diana import ef21_p_diana
 from .ef21_page import ef21_page
+from .ef21_plus import ef21_plus
 from .ef21_pp import ef21_pp
 from .ef21_prox import ef21_prox
 from .ef21_sgdm import ef21_sgdm
+from .ef21_weighted import ef21_weighted
 from .ef_bv_gd import ef_bv_gd
 from .entry import Entry
 from .frecon_gd import frecon_gd
@@ -45,6 +50,7 @@ from .norm_ec_gd import norm_ec_gd
 from .norm_ef21_gd import norm_ef21_gd
 from .norm_ef21_sgdm import norm_ef21_sgdm
 from .one_byte_sgd import one_byte_sgd
+from .page import page
 from .power_sgd import power_sgd
 from .pp_marina import pp_marina
 from .press_clip21_gd import press_clip21_gd
@@ -52,6 +58,11 @@ from .q_rr import q_rr
 from .rand_diana_gd import rand_diana_gd
 from .saga import saga
 from .sarah import sarah
+from .three_pc_v1_gd import three_pc_v1_gd
+from .three_pc_v2_gd import three_pc_v2_gd
+from .three_pc_v3_gd import three_pc_v3_gd
+from .three_pc_v4_gd import three_pc_v4_gd
+from .three_pc_v5_gd import three_pc_v5_gd
 from .vr_diana import vr_diana
 from .vr_gdci import vr_gdci
 from .vr_marina import vr_marina
@@ -82,6 +93,13 @@ ENTRIES = {
         dcgd_gd,
         "DCGD, full gradients, Rand-5 %",
         "1806.06573",
+        "compressed",
+        options={"compressor": rand_k(fraction=0.05)},
+    ),
+    "dcgd_shift": Entry(
+        dcgd_shift,
+        "DCGD-SHIFT, Rand-5 %, shifted by the first gradients",
+        "2206.10452",
         "compressed",
         options={"compressor": rand_k(fraction=0.05)},
     ),
@@ -150,6 +168,20 @@ ENTRIES = {
         "2110.03294",
         "compressed",
         options={"compressor": top_k(fraction=0.05), "participants": 1},
+    ),
+    "ef21_plus": Entry(
+        ef21_plus,
+        "EF21+, full gradients, Top-5 %",
+        "2106.05203",
+        "compressed",
+        options={"compressor": top_k(fraction=0.05)},
+    ),
+    "ef21_weighted": Entry(
+        ef21_weighted,
+        "EF21-W, full gradients, Top-5 %, equal weights",
+        "2402.10774",
+        "compressed",
+        options={"compressor": top_k(fraction=0.05)},
     ),
     "ef21_page": Entry(
         ef21_page,
@@ -232,6 +264,54 @@ ENTRIES = {
         "compressed",
         options={"compressor": top_k(fraction=0.05), "trigger": 1.0},
     ),
+    "three_pc_v1_gd": Entry(
+        three_pc_v1_gd,
+        "3PCv1, full gradients, Top-5 % (idealised)",
+        "2202.00998",
+        "compressed",
+        options={"compressor": top_k(fraction=0.05)},
+    ),
+    "three_pc_v2_gd": Entry(
+        three_pc_v2_gd,
+        "3PCv2, full gradients, Rand-5 % and Top-5 %",
+        "2202.00998",
+        "compressed",
+        options={
+            "unbiased_compressor": rand_k(fraction=0.05),
+            "compressor": top_k(fraction=0.05),
+        },
+    ),
+    "three_pc_v3_gd": Entry(
+        three_pc_v3_gd,
+        "3PCv3, full gradients, LAG with ζ = 1 and Top-5 %",
+        "2202.00998",
+        "compressed",
+        options={"inner": lag_map(trigger=1.0), "compressor": top_k(fraction=0.05)},
+    ),
+    "three_pc_v4_gd": Entry(
+        three_pc_v4_gd,
+        "3PCv4, full gradients, Top-5 % twice",
+        "2202.00998",
+        "compressed",
+        options={
+            "inner_compressor": top_k(fraction=0.05),
+            "compressor": top_k(fraction=0.05),
+        },
+    ),
+    "three_pc_v5_gd": Entry(
+        three_pc_v5_gd,
+        "3PCv5, full gradients, Top-5 %",
+        "2202.00998",
+        "compressed",
+        options={"compressor": top_k(fraction=0.05), "probability": 0.05},
+    ),
+    "cbag_gd": Entry(
+        cbag_gd,
+        "CBAG, full gradients, Top-5 %, half of the time",
+        "2206.03588",
+        "compressed",
+        options={"compressor": top_k(fraction=0.05), "probability": 0.5},
+    ),
     "marina_gd": Entry(
         marina_gd,
         "MARINA, full gradients, Rand-5 %",
@@ -291,6 +371,13 @@ ENTRIES = {
         "1703.00102",
         "variance reduced",
         options={"period": 10},
+    ),
+    "page": Entry(
+        page,
+        "PAGE",
+        "2008.10898",
+        "variance reduced",
+        options={"probability": 0.1},
     ),
     "saga": Entry(saga, "SAGA", "1407.0202", "variance reduced"),
     "vr_diana": Entry(
