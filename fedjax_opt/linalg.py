@@ -53,13 +53,49 @@ def euclidean_norm(x: Array, *, axis=None, keepdims: bool = False) -> Array:
       keepdims: keep the reduced axes, with length 1.
 
     Returns:
-      The norm; exactly 0 at x = 0.
+      The norm; exactly 0 at x = 0, inf with an infinite entry or where it is beyond the
+      largest number.
+    """
+    norm, q = scaled_norm(x, axis=axis)
+    norm = norm / q
+    return norm if keepdims else jnp.squeeze(norm, axis)
+
+
+def scaled_norm(x: Array, *, axis=None) -> tuple[Array, Array]:
+    """q ‖x‖₂ and q, the reduced axes kept: q x / (q ‖x‖₂) is right at every scale.
+
+    Not so x / ‖x‖₂: ‖x‖₂ may overflow, and to divide by a number above 2¹²⁶ XLA may
+    multiply by its inverse, which counts as 0.
     """
     x = wide(x)
     largest = jnp.max(jnp.abs(x), axis=axis, keepdims=True, initial=0)
-    x = x / nonzero(largest)
-    norm = largest * jnp.sqrt(jnp.sum(jnp.square(x), axis=axis, keepdims=True))
-    return norm if keepdims else jnp.squeeze(norm, axis)
+    q = shrinking(largest)
+    largest = q * largest
+    squares = jnp.square(q * x / nonzero(largest))
+    norm = largest * jnp.sqrt(jnp.sum(squares, axis=axis, keepdims=True))
+    return jnp.where(jnp.isinf(largest), largest, norm), q
+
+
+def unit(x: Array, *, axis=None) -> Array:
+    """x / ‖x‖₂ in at least float32, at every scale of x; 0 at x = 0."""
+    norm, q = scaled_norm(x, axis=axis)
+    return q * x / nonzero(norm)
+
+
+def shrinking(largest: Array) -> Array:
+    """q = 2⁻⁶⁴ for sizes above 2⁶⁴, else 1; in float64 2⁻⁵¹² above 2⁵¹².
+
+    Products with it are exact: what they lose is too small to count beside the largest.
+    """
+    half = 2.0 ** (jnp.finfo(largest.dtype).maxexp // 2)
+    return jnp.where(largest > half, 1 / half, 1).astype(largest.dtype)
+
+
+def shrunk(x: Array) -> tuple[Array, Array]:
+    """q x in at least float32, and q of `shrinking`, for all entries of x."""
+    x = wide(x)
+    q = shrinking(jnp.max(jnp.abs(x), initial=0))
+    return q * x, q
 
 
 def nonzero(norm: Array) -> Array:
@@ -148,8 +184,7 @@ def orthogonalize(x: Array, coefficients: Coefficients) -> Array:
       Shape and dtype of x; zeros at x = 0. The products are in the dtype of x, in
       float32 without the shortened multiplication of accelerators.
     """
-    norm = nonzero(euclidean_norm(x, axis=(-2, -1), keepdims=True))
-    x = (x / norm).astype(x.dtype)
+    x = unit(x, axis=(-2, -1)).astype(x.dtype)
     tall = x.shape[-2] > x.shape[-1]  # the Gram matrix is on the short side
     for a, b, c in coefficients:
         gram = _matmul(x.mT, x) if tall else _matmul(x, x.mT)
@@ -167,7 +202,7 @@ def polar_svd(x: Array) -> Array:
     Returns:
       Shape and dtype of x; zeros at x = 0. As exact as `map_singular_values`.
     """
-    return map_singular_values(jnp.sign, x)
+    return map_singular_values(jnp.sign, shrunk(x)[0]).astype(x.dtype)
 
 
 def map_singular_values(function: Callable[[Array], Array], x: Array) -> Array:
@@ -190,7 +225,8 @@ def map_singular_values(function: Callable[[Array], Array], x: Array) -> Array:
 
 def singular_values(x: Array) -> Array:
     """The singular values of a matrix, largest first, in at least float32."""
-    return jnp.linalg.svd(wide(x), compute_uv=False)
+    x, q = shrunk(x)
+    return jnp.linalg.svd(x, compute_uv=False) / q
 
 
 def _matmul(a: Array, b: Array) -> Array:

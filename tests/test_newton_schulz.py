@@ -219,6 +219,39 @@ def test_euclidean_norm_at_every_scale():
     assert linalg.euclidean_norm(jnp.zeros((0, 2))) == 0
 
 
+@pytest.mark.parametrize("scale", [8e37, 9e37, 2e38, 3.3e38])
+def test_euclidean_norm_of_the_largest_numbers(scale):
+    x = jnp.asarray(scale * np.array([0.6, -0.8, 0.0]), jnp.float32)
+    for norm in (linalg.euclidean_norm, jax.jit(linalg.euclidean_norm)):
+        np.testing.assert_allclose(norm(x), scale, rtol=1e-6)
+    for unit in (linalg.unit, jax.jit(linalg.unit)):
+        np.testing.assert_allclose(unit(x), [0.6, -0.8, 0.0], rtol=1e-6)
+    four = jnp.full(4, scale, jnp.float32)  # a norm beyond the largest number
+    assert linalg.euclidean_norm(four) == (np.inf if 2 * scale > 3.4e38 else 2 * scale)
+    np.testing.assert_allclose(linalg.unit(four), np.full(4, 0.5), rtol=1e-6)
+    doubles = jnp.array([6e307, -8e307])
+    np.testing.assert_allclose(linalg.euclidean_norm(doubles), 1e308, rtol=1e-14)
+
+
+def test_euclidean_norm_of_infinite_entries():
+    for dtype in (jnp.float32, jnp.float64):
+        assert linalg.euclidean_norm(jnp.array([1.0, -jnp.inf], dtype)) == np.inf
+        assert np.isnan(linalg.euclidean_norm(jnp.array([jnp.nan, jnp.inf], dtype)))
+    rows = linalg.euclidean_norm(jnp.array([[3.0, 4.0], [jnp.inf, 0.0]]), axis=1)
+    np.testing.assert_array_equal(rows, [5, np.inf])
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1.0, 9e37, 3.3e38])
+def test_polar_factors_of_the_largest_numbers(scale):
+    g, factor = with_singular_values([1.0, 0.6, 0.3], (3, 5))
+    g = (scale / jnp.max(jnp.abs(g)) * g).astype(jnp.float32)
+    for found in (
+        jax.jit(linalg.polar_svd)(g),
+        orthogonalize(g, linalg.polar_express()),
+    ):
+        np.testing.assert_allclose(found, factor, atol=1e-5)
+
+
 def test_half_precision_norms_accumulate_in_float32():
     ones = jnp.ones(4096, jnp.bfloat16)
     norm = linalg.euclidean_norm(ones)

@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from ..linalg import euclidean_norm, nonzero
+from ..linalg import euclidean_norm, nonzero, scaled_norm, unit
 from ..static import memoised
 from ..types import Array, Geometry, Tree, TreeGeometry
 
@@ -29,7 +29,7 @@ def whole_tree_l2() -> TreeGeometry:
 
 
 def _lmo(g: Array) -> Array:
-    return _negative_ratio(g, euclidean_norm(g))
+    return -unit(g).astype(g.dtype)
 
 
 def _tree_norm(x: Tree) -> Array:
@@ -37,10 +37,12 @@ def _tree_norm(x: Tree) -> Array:
 
 
 def _tree_lmo(g: Tree) -> Tree:
-    norm = _tree_norm(g)
-    return jax.tree.map(lambda x: _negative_ratio(x, norm), g)
+    norms, factors = zip(*[_scalars(x) for x in jax.tree.leaves(g)], strict=True)
+    q = jnp.min(jnp.stack(factors))
+    parts = [norm * (q / own) for norm, own in zip(norms, factors, strict=True)]
+    norm = euclidean_norm(jnp.stack(parts))
+    return jax.tree.map(lambda x: -(q * x / nonzero(norm)).astype(x.dtype), g)
 
 
-def _negative_ratio(g: Array, norm: Array) -> Array:
-    """-g / norm in the dtype of g; 0 where the norm is."""
-    return -(g / nonzero(norm)).astype(g.dtype)
+def _scalars(x: Array) -> list[Array]:
+    return [jnp.squeeze(y) for y in scaled_norm(x)]

@@ -5,7 +5,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from .. import static
-from ..linalg import nonzero, wide
+from ..linalg import nonzero, shrunk
 from ..types import Array, Geometry
 
 
@@ -35,14 +35,16 @@ def _lp(p) -> Geometry:
     q = p / (p - 1)
 
     def lmo(g):
-        share = jnp.abs(wide(g)) / nonzero(_norm(g, q))
+        size, _ = shrunk(jnp.abs(g))
+        share = size / nonzero(_norm(size, q))
         return -(jnp.sign(g) * (share ** (q - 1)).astype(g.dtype))
 
     return Geometry(lambda x: _norm(x, p), lambda g: _norm(g, q), lmo)
 
 
 def _norm(x: Array, p) -> Array:
-    """max|x| · ‖x / max|x|‖_p; exactly 0 at x = 0."""
-    size = jnp.abs(wide(x))
+    """max|x| · ‖x / max|x|‖_p; exactly 0 at x = 0, inf with an infinite entry."""
+    size, q = shrunk(jnp.abs(x))
     largest = jnp.max(size, initial=0)
-    return largest * jnp.sum((size / nonzero(largest)) ** p) ** (1 / p)
+    norm = largest * jnp.sum((size / nonzero(largest)) ** p) ** (1 / p)
+    return jnp.where(jnp.isinf(largest), largest, norm) / q

@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from .. import static, tree
+from .. import linalg, static, tree
 from ..types import Array, Geometry, Tree, TreeGeometry
 from .linf import linf
 
@@ -129,7 +129,7 @@ def _product(assign: Callable[[Tree], list], across: Geometry) -> TreeGeometry:
         radii = [radius for _, radius in assign(g)]
         if across is linf():  # whose lmo needs no norms
             return radii
-        shares = jnp.abs(across.lmo(duals(g)))
+        shares = jnp.abs(across.lmo(duals(_shrunk(g))))
         return [share * radius for share, radius in zip(shares, radii, strict=True)]
 
     def lmo(g):
@@ -179,6 +179,12 @@ def _batched(lmo: Callable[[Array], Array], leaves: list[Array]) -> list[Array]:
         return list(jax.vmap(lmo)(stack))
     in_turn = functools.partial(lax.map, lmo)
     return list(lax.platform_dependent(stack, cpu=in_turn, default=jax.vmap(lmo)))
+
+
+def _shrunk(g: Tree) -> Tree:
+    """g, times a power of two where its dual norms could overflow."""
+    sizes = [jnp.max(jnp.abs(linalg.wide(x)), initial=0) for x in jax.tree.leaves(g)]
+    return tree.scale(linalg.shrinking(jnp.max(jnp.stack(sizes))), g)
 
 
 def _same(geometry: Geometry, x: Tree) -> list:

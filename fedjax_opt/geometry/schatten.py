@@ -55,6 +55,7 @@ def _of_singular_values(vector: Geometry) -> Geometry:
 
     def lmo(g):
         require_matrix(g.shape)
-        return linalg.map_singular_values(vector.lmo, g)
+        small, _ = linalg.shrunk(g)  # the lmo is the same
+        return linalg.map_singular_values(vector.lmo, small).astype(g.dtype)
 
     return Geometry(norm, dual, lmo)

@@ -67,7 +67,7 @@ def local_lmo(
         length = linalg.euclidean_norm(g)
         t = jnp.asarray(radius.of(convex_set.project, x, g, value), x.dtype)
         moves = (length > 0) & (t > 0)
-        z = convex_set.step(x, g / linalg.nonzero(length), jnp.where(moves, t, 1))
+        z = convex_set.step(x, linalg.unit(g), jnp.where(moves, t, 1))
         return unravel(jnp.where(moves, z - x, 0).astype(flat.dtype)), state
 
     return optax.GradientTransformationExtraArgs(init, update)

@@ -131,6 +131,30 @@ def test_dtype_is_kept_and_norms_are_float32(case, compiled, dtype):
         assert inner(*wide) == pytest.approx(-dual, rel=tolerance, abs=0)
 
 
+@pytest.mark.parametrize("largest", [1e38, 3.3e38])
+def test_the_largest_numbers_of_float32(case, compiled, largest):
+    """The lmo is right where norms overflow; norms are right or inf."""
+    g = draw(case.shape, 12)
+    size = max(float(jnp.max(jnp.abs(x))) for x in jax.tree.leaves(g))
+    g = times(largest / size, g)
+    low = jax.tree.map(lambda x: x.astype(jnp.float32), g)
+    step = jax.tree.map(lambda x: x.astype(jnp.float64), compiled.lmo(low))
+    assert compiled.norm(step) == pytest.approx(1, abs=case.error + 1e-5)
+    expected = -case.dual(jax.device_get(g))
+    assert inner(g, step) == pytest.approx(expected, rel=case.error + 1e-5)
+    for found, of in ((compiled.norm, case.norm), (compiled.dual, case.dual)):
+        expected = of(jax.device_get(g))
+        overflows = expected > 1e37 and np.isinf(found(low))
+        assert overflows or found(low) == pytest.approx(expected, rel=1e-5)
+
+
+def test_infinite_entries_have_an_infinite_norm():
+    g = draw((3, 4), 0).at[1, 2].set(-jnp.inf)
+    for one in (geometry.l1(), geometry.l2(), geometry.linf(), geometry.lp(3)):
+        assert one.norm(g) == one.dual(g) == np.inf
+    assert geometry.whole_tree_l2().norm({"a": g, "b": g[0]}) == np.inf
+
+
 def test_equal_arguments_give_the_same_functions(case):
     assert case.make() == case.make()
 
