@@ -206,6 +206,16 @@ def test_entries_of_the_gaussian_sketch_are_normal(key):
     assert len(np.unique(entries)) > 9_900  # no row or column twice
 
 
+def test_sketches_of_float16_are_sent_in_float32(key):
+    """Sums of 1000 entries of 3000 may be larger than 65504."""
+    x = jnp.full(1000, 3000.0, "float16")
+    for c in (gaussian_sketch(4), count_sketch(4)):
+        message = encode(c, key, x)
+        assert c.bits(public(keys_of(key)), message, x) == (128, 128, 128)
+        exact = encode(c, key, x.astype("float32"))
+        np.testing.assert_allclose(message, exact, rtol=1e-5)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_the_sketch_is_the_same_in_every_dtype(dtype, key):
     x = jnp.asarray(X, dtype)

@@ -459,6 +459,15 @@ def test_adding_symmetric_messages_is_decoding_and_adding(c):
     assert symmetric(natural()).add is None
 
 
+def test_eigenvalues_beyond_the_range_of_float16():
+    """Those of 100 × 100 entries of 1000 are 10⁵ and 0."""
+    x = jnp.full((100, 100), 1000.0, "float16")
+    message = encode(symmetric_rank_r(1), x)
+    np.testing.assert_allclose(message.values, [1e5], rtol=1e-5)
+    assert symmetric_rank_r(1).bits(None, message, x) == 3 * (32 + 100 * 16,)
+    np.testing.assert_allclose(apply(symmetric_rank_r(1), x), x, rtol=2**-9)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize("scale", [1, 1e30, 1e-30])
 def test_symmetric_keeps_dtypes_and_scales(dtype, scale):

@@ -98,6 +98,15 @@ def test_half_precision_is_summed_in_float32(dtype):
     assert total == 1
 
 
+def test_scaled_rand_k_stays_within_the_range_of_float16():
+    """Its two factors at once: 100 · 1000 is infinite in float16, 1000 is not."""
+    c, x = wrap.scaled(rand_k(fraction=0.01)), jnp.full(1000, 1000.0, "float16")
+    keys = in_round(KEY, 0, N)
+    out = c.decode(public(keys), c.encode(keys, x), x)
+    assert out.dtype == "float16"
+    np.testing.assert_array_equal(np.sort(out), [0] * 990 + [1000] * 10)
+
+
 def run(mechanism, aggregator, *, come=None, rounds=5):
     adapter = distribute(
         mechanism,
@@ -144,8 +153,7 @@ def test_rounds_are_those_of_decoded_messages(name, come):
 
 
 def test_nonlinear_aggregators_see_the_messages():
-    mechanism = ef21(top_k(2))
-    found, _ = run(mechanism, coordinate_median(), rounds=1)
+    found, _ = run(dcgd(top_k(2)), coordinate_median(), rounds=1)
     grads = {name: np.asarray(x) for name, x in draw(0, N).items()}
     for name, x in grads.items():
         flat = x.reshape(N, -1)

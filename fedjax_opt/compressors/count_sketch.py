@@ -8,7 +8,7 @@ from .. import checks
 from ..keys import required
 from ..static import memoised
 from ..types import Bits, Certificate, Compressor, Joint
-from .payload import wire_bits
+from .payload import of_sums, wire_bits
 
 
 @memoised
@@ -30,7 +30,8 @@ def count_sketch(columns: int, *, rows: int = 1) -> Compressor:
 
     Returns:
       A Compressor; both ends draw buckets and signs, row by row, so that no more than
-      those of one row are kept. Its message is cR numbers.
+      those of one row are kept. Its message is cR numbers, for float16 in float32:
+      they are sums of d/c entries. C(x) must fit in the dtype of x.
 
     Raises:
       ValueError, TypeError: unless columns and rows are integers >= 1.
@@ -55,7 +56,7 @@ def count_sketch(columns: int, *, rows: int = 1) -> Compressor:
             buckets, signs = row(key, flat)
             return jnp.zeros(columns, flat.dtype).at[buckets].add(signs * flat)
 
-        return lax.map(add_up, row_keys(keys)).astype(x.dtype)
+        return lax.map(add_up, row_keys(keys)).astype(of_sums(x.dtype))
 
     def decode(keys, message, like):
         def add_row(total, drawn):

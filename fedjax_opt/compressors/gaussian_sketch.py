@@ -8,7 +8,7 @@ from .. import checks
 from ..keys import required
 from ..static import memoised
 from ..types import Bits, Certificate, Compressor, Joint
-from .payload import wire_bits
+from .payload import of_sums, wire_bits
 
 
 @memoised
@@ -28,7 +28,8 @@ def gaussian_sketch(rows: int) -> Compressor:
     Returns:
       A Compressor; both ends draw S, row by row, so that no more than one row is kept.
       That is R·d normal numbers at each end, for any dtype in float32. Its message is
-      the R numbers √R S x.
+      the R numbers √R S x, for float16 in float32: they are about √d times as large as
+      the entries. So, divided by √R, is C(x), which must fit in the dtype of x.
 
     Raises:
       ValueError, TypeError: unless rows is an integer >= 1.
@@ -46,7 +47,7 @@ def gaussian_sketch(rows: int) -> Compressor:
     def encode(keys, x):
         flat = x.ravel().astype(jnp.promote_types(x.dtype, jnp.float32))
         project = lambda key: _sum_by_halves(row(key, flat) * flat)
-        return lax.map(project, row_keys(keys)).astype(x.dtype)
+        return lax.map(project, row_keys(keys)).astype(of_sums(x.dtype))
 
     def decode(keys, message, like):
         def add_row(total, drawn):

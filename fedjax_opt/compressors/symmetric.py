@@ -12,7 +12,7 @@ from jax import lax
 from .. import checks
 from ..static import memoised
 from ..types import Array, Bits, Certificate, Compressor
-from .payload import wire_bits
+from .payload import of_sums, wire_bits
 
 
 class Eigenpairs(NamedTuple):
@@ -123,7 +123,8 @@ def symmetric_rank_r(rank: int) -> Compressor:
 
     Returns:
       A Compressor of n × n matrices, deterministic; its d is n². Its message is R
-      eigenvalues and R eigenvectors, computed in at least float32.
+      eigenvalues and R eigenvectors, computed in at least float32. The eigenvalues of
+      a float16 matrix are sent in float32: they may be n times as large as its entries.
 
     Raises:
       ValueError: when encoding, if the array is not a square matrix, or n < R.
@@ -140,8 +141,8 @@ def symmetric_rank_r(rank: int) -> Compressor:
             wide / jnp.where(peak > 0, peak, 1), UPLO="U", symmetrize_input=False
         )
         _, kept = lax.top_k(jnp.abs(values), rank)
-        pairs = Eigenpairs(peak * values[kept], vectors[:, kept])
-        return Eigenpairs(*(part.astype(x.dtype) for part in pairs))
+        values = (peak * values[kept]).astype(of_sums(x.dtype))
+        return Eigenpairs(values, vectors[:, kept].astype(x.dtype))
 
     def decode(keys, message, like):
         at_least_float32 = jnp.promote_types(like.dtype, jnp.float32)

@@ -22,6 +22,10 @@ def scaled(compressor: checks.AnyCompressor) -> checks.AnyCompressor:
 
         C(x) / (1 + ω),   α = 1/(1 + ω)
 
+    Sparse messages, such as those of Rand-K, are read with both factors at once. Other
+    compressors are decoded first, so that C(x) must fit in the dtype of x: with
+    float16, whose largest number is 65504, it may not.
+
     Args:
       compressor: unbiased, on arrays or on trees; ω is that of the array or tree
         at hand. A tree has one factor for all its leaves: `per_leaf(scaled(c))`
@@ -42,6 +46,9 @@ def scaled(compressor: checks.AnyCompressor) -> checks.AnyCompressor:
 
     def decode(keys, message, like):
         size = leaf_sizes(like) if takes_trees else like.size
+        if compressor.add is not None:
+            zero = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), like)
+            return compressor.add(zero, message, shrinkage(size))
         return scale(shrinkage(size), compressor.decode(keys, message, like))
 
     def add(inner, onto, message, weight):
