@@ -557,6 +557,21 @@ def test_a_server_may_use_it(name):
             ValueError,
             "weight_decay must not be negative",
         ),
+        (
+            lambda: transforms.scale_by_gluon(SVD, -1.0),
+            ValueError,
+            "l0 must not be negative",
+        ),
+        (
+            lambda: transforms.scale_by_gluon(SVD, 1.0, {"kernel": -1.0}),
+            ValueError,
+            "l1 must not be negative",
+        ),
+        (
+            lambda: transforms.scale_by_gluon(SVD, 0.0),
+            ValueError,
+            "scale_by_gluon needs l0 > 0 or l1 > 0",
+        ),
         (lambda: transforms.muon(-1.0), ValueError, "step_size must be positive"),
         (lambda: transforms.scion(2.0, SVD), ValueError, "step_size must lie in"),
         (

@@ -3,7 +3,7 @@
 import jax
 import optax
 
-from .. import linalg, tree
+from .. import checks, linalg, tree
 from ..geometry import per_leaf
 from ..types import Geometry, Tree, TreeGeometry
 from .layers import inner_products
@@ -26,18 +26,28 @@ def scale_by_gluon(
       l0, l1: numbers >= 0, or trees of them, like the parameters or a prefix of them;
         may be traced. `fit_smoothness` finds some.
 
+    Raises:
+      ValueError: if a number among them is negative, or l0 and l1 are both 0.
+
     Reference: Riabinin, Shulgin, Gruntkowska, Richtárik (2025). arXiv:2505.13416.
     """
     geometry = per_leaf(geometry)
+    checks.generalized_smoothness(l0, l1, user="scale_by_gluon")
+    for name, constants in (("l0", l0), ("l1", l1)):
+        for number in jax.tree.leaves(constants):
+            checks.not_negative(number, name)
 
     def update(updates, state, params=None):
         del params
         leaves, structure = jax.tree.flatten(geometry.lmo(updates))
         constants = [jax.tree.leaves(jax.tree.broadcast(l, updates)) for l in (l0, l1)]
-        duals = [-product for product in inner_products(updates, leaves)]
+        grads = jax.tree.leaves(updates)
+        small, factors = zip(*map(linalg.shrunk, grads), strict=True)
+        slopes = inner_products(small, leaves)  # -qᵢ ‖gᵢ‖*: does not overflow
+        parts = zip(leaves, slopes, factors, *constants, strict=True)
         return structure.unflatten(
-            tree.scale(-dual / linalg.nonzero(a + b * dual), leaf)
-            for leaf, dual, a, b in zip(leaves, duals, *constants, strict=True)
+            tree.scale(slope / linalg.nonzero(q * a - b * slope), leaf)
+            for leaf, slope, q, a, b in parts
         ), state
 
     return optax.GradientTransformation(optax.init_empty_state, update)
