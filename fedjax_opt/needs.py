@@ -39,7 +39,8 @@ class Needs:
         which starts at x⁰ and moves to x after an update with `full`: ∇f(w; ξ), and,
         with `full`, ∇f(x). The first update is a full one.
         `component`: of which component of a finite sum the gradient is.
-      mixture: q of `hvp`; None for z = x.
+      mixture: q of `hvp`; None for z = x. A run draws q itself, anew for every job of
+        every worker, where there is one.
       point: (state, params) -> where the gradient is to be taken, with the state that
         this is a part of; None: at the parameters.
     """
@@ -50,6 +51,8 @@ class Needs:
         default=None, metadata={"static": True}
     )
 
+
+_MIXTURE = 2**31 - 3  # apart from what samples and other parts draw with
 
 PREVIOUS_GRADS = Needs(("previous_grads",))
 
@@ -85,6 +88,11 @@ def of(transformation: optax.GradientTransformation, params: Tree) -> list[Needs
 def inputs(transformation: optax.GradientTransformation, params: Tree) -> frozenset:
     """The names of what an update takes beside the gradient."""
     return frozenset(x for needs in of(transformation, params) for x in needs.inputs)
+
+
+def mixes(transformation: optax.GradientTransformation, params: Tree) -> bool:
+    """Is the Hessian of `hvp` wanted between the last two points?"""
+    return any(needs.mixture is not None for needs in of(transformation, params))
 
 
 def point(state: Any, params: Tree) -> Tree:
@@ -144,6 +152,11 @@ def of_the_loss(names: frozenset, loss: Callable[..., Any], x: Tree) -> dict[str
     """What is needed of a loss that is not one of a sample, at a point."""
     makers = {"value": lambda: loss(x), "value_fn": lambda: loss}
     return {name: makers[name]() for name in sorted(names & OF_THE_LOSS)}
+
+
+def mixture_of_job(key: Any, mixed: bool) -> Any:
+    """q of the job with this key, uniform in [0, 1]; None unless `mixed`."""
+    return jax.random.uniform(jax.random.fold_in(key, _MIXTURE)) if mixed else None
 
 
 def hessian_product(

@@ -3,6 +3,7 @@
 import dataclasses
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
@@ -19,7 +20,7 @@ from trajectory import (
     noisy_gradient,
 )
 
-from fedjax_opt import estimators, events, needs, sweep, transforms
+from fedjax_opt import estimators, events, needs, sweep, transforms, tree
 from fedjax_opt.compressors import identity, top_k
 from fedjax_opt.mechanisms.coins import every
 from fedjax_opt.mechanisms.dcgd import dcgd
@@ -80,6 +81,53 @@ def test_hessian_momentum_is_mvr_on_quadratics_with_additive_noise(build, option
     """∇²f(x)(x − x⁻) = ∇f(x; ξ) − ∇f(x⁻; ξ), of each worker."""
     found, expected = path(build(HESSIAN, **options)), path(build(MVR, **options))
     np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-13)
+
+
+def _between():
+    """Hands on ∇f(x) + ∇²f(z)(x − x⁻), z between x⁻ and x."""
+    needed = needs.Needs(("hvp",), mixture=0.0)
+
+    def update(updates, state, params=None, *, hvp):
+        del params
+        return tree.add(updates, hvp), state
+
+    return optax.GradientTransformationExtraArgs(needs.only(needed), update)
+
+
+def _cubic_of_its_own(data, x, worker, sample):
+    """Of fᵢ(x) = xᵢ³/6, where ∇²fᵢ(z) has the one entry zᵢ."""
+    own = jnp.arange(x.size).reshape(x.shape) == worker
+    return jnp.where(own, x**2 / 2, 0)
+
+
+SINGLY = events.rennala(batch_size=1, pairs=True)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "mechanism", "averaged"),
+    [(events.synchronous(), dcgd(identity()), N), (SINGLY, None, 1)],
+)
+def test_a_run_draws_the_mixtures_of_hessians(schedule, mechanism, averaged):
+    """q = (zᵢ − xᵢ⁻)/(xᵢ − xᵢ⁻), read off the path: uniform, new for every job."""
+    method = Method(
+        schedule=schedule,
+        estimator=Partial(_between),
+        mechanism=mechanism and Partial(constant(mechanism)),
+        optimizer=Partial(optax.sgd, 0.1),
+        label="a method",
+    )
+    problem = PROBLEM._replace(
+        init=jnp.linspace(1.0, 2.0, N).reshape(SHAPE), draw=None, grad=_cubic_of_its_own
+    )
+    x = path(method, problem).reshape(-1, N)
+    before, here, after = x[:-2], x[1:-1], x[2:]
+    moved = (before != here) & (here != after)
+    before, here, after = before[moved], here[moved], after[moved]
+    product = (here - after) * averaged / 0.1 - here**2 / 2
+    q = (product / (here - before) - before) / (here - before)
+    assert q.size >= 8
+    assert np.all((0 < q) & (q < 1)) and np.unique(q).size == q.size
+    assert abs(np.mean(q) - 0.5) < 3 / np.sqrt(12 * q.size)
 
 
 def _noisy_curvature(data, x, worker, sample):
@@ -233,10 +281,6 @@ def _two_points():
     return optax.chain(transforms.nigt(BETA), transforms.ac_sa(STEP))
 
 
-def _with_key():
-    return transforms.hessian_momentum(BETA, jax.random.key(0))
-
-
 AC_SA, L_SVRG = Partial(transforms.ac_sa, STEP), l_svrg(step_size=STEP, probability=0.5)
 OF_COMPONENT = Partial(estimators.of_component)
 
@@ -285,7 +329,6 @@ REFUSED = {
         "its schedule has single ones: take one with pairs",
     ),
     "products, of a schedule without": (in_batches(HESSIAN), "needs pairs"),
-    "a mixed point": (in_rounds(Partial(_with_key)), "leave its key out"),
     "points of an estimator": (
         in_rounds(Partial(transforms.nigt, BETA)),
         "make it the optimizer",

@@ -51,6 +51,7 @@ class Parts(NamedTuple):
       optimizer, estimator: the server's.
       inputs: what the estimator needs besides gradients.
       told: what the optimizer needs besides them.
+      between: is the Hessian of a pair taken between its two points?
       accumulator: or None for the weighted sum.
       problem: the functions of a `Problem`: `loss`, `draw`, `grad`, `component`.
       data: of the problem.
@@ -65,6 +66,7 @@ class Parts(NamedTuple):
     estimator: optax.GradientTransformationExtraArgs
     inputs: frozenset
     told: frozenset
+    between: bool
     accumulator: Accumulator | None
     problem: Any
     data: Any
@@ -118,6 +120,7 @@ def parts_of(
         estimator=estimator,
         inputs=needs.inputs(estimator, params),
         told=needs.inputs(optimizer, params),
+        between=needs.mixes(estimator, params),
         accumulator=None if method.accumulator is None else method.accumulator(),
         problem=problem,
         data=data,
@@ -298,7 +301,9 @@ def _gradients(parts: Parts, row, points, sample):
 
     def back():
         if parts.second == "hvp":
-            return needs.hessian_product(at, *points)
+            key = keys.of_job(parts.key, row.worker, row.job)
+            q = needs.mixture_of_job(key, parts.between)
+            return needs.hessian_product(at, points[0], points[1], q)
         return at(points[1])
 
     if parts.points == 1:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 
 from .. import keys, tree
-from ..needs import hessian_product
+from ..needs import hessian_product, mixture_of_job
 from ..types import Array, Tree
 
 # What a round supplies, see `needs.Needs`.
@@ -15,8 +15,8 @@ SUPPLIED = frozenset(
 )
 
 
-# What is made of a gradient, a function of the point.
-Look = Callable[[Callable[[Tree], Tree]], Tree]
+# What is made of a gradient, a function of the point, with the key of the job.
+Look = Callable[[Callable[[Tree], Tree], keys.Key], Tree]
 
 
 class Oracle(NamedTuple):
@@ -28,6 +28,7 @@ class Oracle(NamedTuple):
       draws: do gradients take a sample?
       ordered: are gradients those of the components of an order?
       mixed: are some gradients full, in place of samples?
+      between: is the Hessian taken between the last two points?
     """
 
     grad: Callable[..., Tree]
@@ -37,6 +38,7 @@ class Oracle(NamedTuple):
     draws: bool
     ordered: bool
     mixed: bool
+    between: bool
 
 
 class Own(NamedTuple):
@@ -80,6 +82,9 @@ def round_grads(oracle: Oracle, own: Own, common: Common):
       (gradients, {name: input}), leaves with the worker axis.
     """
 
+    def job_key(worker: Own) -> keys.Key:
+        return keys.of_job(common.sample_key, worker.index, common.round)
+
     def on_sample(worker: Own) -> Callable[[Tree], Tree]:
         sample = _sample(oracle, worker, common)
         return lambda point: oracle.grad(common.data, point, worker.index, sample)
@@ -89,7 +94,10 @@ def round_grads(oracle: Oracle, own: Own, common: Common):
 
         def local(worker: Own) -> Tree:
             index = worker.index
-            return look(lambda point: oracle.grad(common.data, point, index, None))
+            own_key = job_key(worker)
+            return look(
+                lambda point: oracle.grad(common.data, point, index, None), own_key
+            )
 
         return jax.lax.cond(
             own.full.any(), lambda: jax.vmap(local)(own), lambda: otherwise
@@ -97,19 +105,22 @@ def round_grads(oracle: Oracle, own: Own, common: Common):
 
     def taken(look: Look) -> Tree:
         """Of gradients on samples, and of full ones for those that take such."""
-        found = jax.vmap(lambda worker: look(on_sample(worker)))(own)
+        found = jax.vmap(lambda worker: look(on_sample(worker), job_key(worker)))(own)
         if not oracle.mixed:
             return found
         return jax.vmap(tree.select)(own.full, whole(look, found), found)
 
-    def here(grad):
+    def here(grad, key):
+        del key
         return grad(common.point)
 
-    def before(grad):
+    def before(grad, key):
+        del key
         return grad(common.previous)
 
-    def product(grad):
-        return hessian_product(grad, common.point, common.previous)
+    def product(grad, key):
+        q = mixture_of_job(key, oracle.between)
+        return hessian_product(grad, common.point, common.previous, q)
 
     def at_reference(worker: Own) -> Tree:
         return on_sample(worker)(worker.reference)
