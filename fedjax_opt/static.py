@@ -14,6 +14,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import jax
 import numpy as np
+from jax.tree_util import Partial
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -42,6 +43,13 @@ def _itself(value):
 def constant(value: Hashable) -> Bound:
     """A function of no arguments that returns `value`."""
     return Bound(_itself, (value,))
+
+
+def checked(make: Callable[..., Any], *numbers: Any, **named: Any) -> Partial:
+    """`Partial(make, ...)`, called once, so that it refuses now and not in a run."""
+    part = Partial(make, *numbers, **named)
+    part()
+    return part
 
 
 def memoised(constructor: Callable[P, T]) -> Callable[P, T]:

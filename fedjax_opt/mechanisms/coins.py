@@ -48,7 +48,12 @@ def either(condition, bits: Bits, otherwise: Bits) -> Bits:
 
 
 def common(probability):
-    """The coin of `common_coin`, for `Method.refresh`."""
+    """The coin of `common_coin`, for `Method.refresh`.
+
+    Raises:
+      ValueError: if probability is a Python number outside (0, 1].
+    """
+    checks.in_unit_interval(probability, "probability", zero=False)
 
     def coin(keys, round):
         return common_coin(keys, probability)

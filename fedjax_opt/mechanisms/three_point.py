@@ -322,11 +322,12 @@ def v5_map(compressor: AnyCompressor, *, probability: Any) -> ThreePointMap:
       is d numbers, x − h, or that of C; both are in the arrays, one is counted.
 
     Raises:
-      ValueError: if probability is a Python number out of range.
+      ValueError: if the compressor certifies neither, or probability is a Python number
+        out of range.
 
     Reference: arXiv:2202.00998.
     """
-    c = per_leaf(compressor)
+    c = checks.contractive_or_unbiased(per_leaf(compressor), user="v5_map")
     checks.in_unit_interval(probability, "probability", zero=False)
 
     def encode(keys, h, y, x):

@@ -6,7 +6,7 @@ from jax.tree_util import Partial
 from .. import estimators, events
 from ..mechanisms.adacgd import adacgd_map
 from ..mechanisms.three_point import AnyCompressor, three_point
-from ..static import bind
+from ..static import bind, checked
 from ..types import Method
 
 
@@ -30,7 +30,7 @@ def adacgd_gd(*, step_size, compressors: tuple[AnyCompressor, ...], trigger) -> 
     return Method(
         schedule=events.synchronous(),
         estimator=Partial(estimators.sgd),
-        mechanism=Partial(bind(_adacgd, compressors), trigger),
+        mechanism=checked(bind(_adacgd, compressors), trigger),
         optimizer=Partial(optax.sgd, step_size),
         full_gradients=True,
         first_gradients=True,

@@ -5,7 +5,7 @@ from jax.tree_util import Partial
 
 from .. import estimators, events
 from ..mechanisms.three_point import clag_map, three_point
-from ..static import bind
+from ..static import bind, checked
 from ..types import Compressor, Method, TreeCompressor
 
 
@@ -31,7 +31,7 @@ def clag_gd(*, step_size, compressor: Compressor | TreeCompressor, trigger) -> M
     return Method(
         schedule=events.synchronous(),
         estimator=Partial(estimators.sgd),
-        mechanism=Partial(bind(_clag, compressor), trigger),
+        mechanism=checked(bind(_clag, compressor), trigger),
         optimizer=Partial(optax.sgd, step_size),
         full_gradients=True,
         first_gradients=True,

@@ -5,6 +5,7 @@ from jax.tree_util import Partial
 
 from .. import estimators, events
 from ..mechanisms.clip21 import clip21
+from ..static import checked
 from ..types import Method
 
 
@@ -30,7 +31,7 @@ def clip21_gd(*, step_size, threshold) -> Method:
     return Method(
         schedule=events.synchronous(),
         estimator=Partial(estimators.sgd),
-        mechanism=Partial(clip21, threshold),
+        mechanism=checked(clip21, threshold),
         optimizer=Partial(optax.sgd, step_size),
         full_gradients=True,
         label="clip21_gd",

@@ -5,6 +5,7 @@ from jax.tree_util import Partial
 
 from .. import events, transforms
 from ..mechanisms.clip21 import clip21
+from ..static import checked
 from ..types import Method
 
 
@@ -35,8 +36,8 @@ def clip21_sgd2m(
     """
     return Method(
         schedule=events.synchronous(),
-        estimator=Partial(transforms.momentum, momentum),
-        mechanism=Partial(clip21, threshold, estimate_step=estimate_step, noise=noise),
+        estimator=checked(transforms.momentum, momentum),
+        mechanism=checked(clip21, threshold, estimate_step=estimate_step, noise=noise),
         optimizer=Partial(optax.sgd, step_size),
         label="clip21_sgd2m",
     )

@@ -5,7 +5,7 @@ from jax.tree_util import Partial
 
 from .. import events, mechanisms, transforms
 from ..compressors import identity
-from ..static import constant
+from ..static import checked, constant
 from ..types import Method
 
 
@@ -26,7 +26,7 @@ def clipped_gd(*, step_size, threshold) -> Method:
     """
     return Method(
         schedule=events.synchronous(),
-        estimator=Partial(transforms.clip, threshold),
+        estimator=checked(transforms.clip, threshold),
         mechanism=Partial(constant(mechanisms.dcgd(identity()))),
         optimizer=Partial(optax.sgd, step_size),
         full_gradients=True,

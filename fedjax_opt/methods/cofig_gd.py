@@ -5,7 +5,7 @@ from jax.tree_util import Partial
 
 from .. import estimators, events
 from ..mechanisms.cofig import cofig
-from ..static import bind
+from ..static import bind, checked
 from ..types import Compressor, Method, TreeCompressor
 
 
@@ -37,7 +37,7 @@ def cofig_gd(
     return Method(
         schedule=events.synchronous(),
         estimator=Partial(estimators.sgd),
-        mechanism=Partial(bind(_cofig, compressor, count), shift_step),
+        mechanism=checked(bind(_cofig, compressor, count), shift_step),
         optimizer=Partial(optax.sgd, step_size),
         full_gradients=True,
         label="cofig_gd",

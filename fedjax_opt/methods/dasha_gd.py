@@ -5,7 +5,7 @@ from jax.tree_util import Partial
 
 from .. import estimators, events
 from ..mechanisms.dasha import dasha
-from ..static import bind
+from ..static import bind, checked
 from ..types import Compressor, Method, TreeCompressor
 
 
@@ -30,13 +30,9 @@ def dasha_gd(
     return Method(
         schedule=events.synchronous(),
         estimator=Partial(estimators.sgd),
-        mechanism=Partial(bind(_dasha, compressor), tracking_step),
+        mechanism=checked(bind(dasha, compressor), tracking_step=tracking_step),
         optimizer=Partial(optax.sgd, step_size),
         full_gradients=True,
         first_gradients=True,
         label="dasha_gd",
     )
-
-
-def _dasha(compressor, tracking_step):
-    return dasha(compressor, tracking_step=tracking_step)

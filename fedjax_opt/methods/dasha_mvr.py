@@ -5,7 +5,7 @@ from jax.tree_util import Partial
 
 from .. import estimators, events
 from ..mechanisms.dasha import dasha
-from ..static import bind
+from ..static import bind, checked
 from ..types import Compressor, Method, TreeCompressor
 
 
@@ -36,13 +36,9 @@ def dasha_mvr(
     """
     return Method(
         schedule=events.synchronous(),
-        estimator=Partial(estimators.mvr, momentum),
-        mechanism=Partial(bind(_dasha, compressor), tracking_step),
+        estimator=checked(estimators.mvr, momentum),
+        mechanism=checked(bind(dasha, compressor), tracking_step=tracking_step),
         optimizer=Partial(optax.sgd, step_size),
         first_gradients=True,
         label="dasha_mvr",
     )
-
-
-def _dasha(compressor, tracking_step):
-    return dasha(compressor, tracking_step=tracking_step)

@@ -6,7 +6,7 @@ from jax.tree_util import Partial
 from .. import estimators, events
 from ..mechanisms.coins import common
 from ..mechanisms.dasha import dasha
-from ..static import bind
+from ..static import bind, checked
 from ..types import Compressor, Method, TreeCompressor
 
 
@@ -40,13 +40,9 @@ def dasha_page(
     return Method(
         schedule=events.synchronous(),
         estimator=Partial(estimators.page),
-        mechanism=Partial(bind(_dasha, compressor), tracking_step),
+        mechanism=checked(bind(dasha, compressor), tracking_step=tracking_step),
         optimizer=Partial(optax.sgd, step_size),
-        refresh=Partial(common, probability),
+        refresh=checked(common, probability),
         first_gradients=True,
         label="dasha_page",
     )
-
-
-def _dasha(compressor, tracking_step):
-    return dasha(compressor, tracking_step=tracking_step)

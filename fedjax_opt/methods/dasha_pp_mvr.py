@@ -5,8 +5,8 @@ from jax.tree_util import Partial
 
 from .. import estimators, events
 from ..mechanisms.dasha import dasha
-from ..simulate import after_first_round, independent_participation
-from ..static import bind
+from ..simulate.participation import independent_after_first_round
+from ..static import bind, checked
 from ..types import Compressor, Method, TreeCompressor
 
 
@@ -40,18 +40,10 @@ def dasha_pp_mvr(
     """
     return Method(
         schedule=events.synchronous(),
-        estimator=Partial(estimators.partial_mvr, probability, momentum),
-        mechanism=Partial(bind(_dasha, compressor), tracking_step),
+        estimator=checked(estimators.partial_mvr, probability, momentum),
+        mechanism=checked(bind(dasha, compressor), tracking_step=tracking_step),
         optimizer=Partial(optax.sgd, step_size),
-        participation=Partial(_participation, probability),
+        participation=checked(independent_after_first_round, probability),
         first_gradients=True,
         label="dasha_pp_mvr",
     )
-
-
-def _dasha(compressor, tracking_step):
-    return dasha(compressor, tracking_step=tracking_step)
-
-
-def _participation(probability):
-    return after_first_round(independent_participation(probability))

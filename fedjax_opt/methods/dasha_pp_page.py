@@ -3,11 +3,11 @@
 import optax
 from jax.tree_util import Partial
 
-from .. import estimators, events
+from .. import checks, estimators, events
 from ..mechanisms.coins import common
 from ..mechanisms.dasha import dasha
-from ..simulate import after_first_round, independent_participation
-from ..static import bind
+from ..simulate.participation import independent_after_first_round
+from ..static import bind, checked
 from ..types import Compressor, Method, TreeCompressor
 
 
@@ -41,21 +41,14 @@ def dasha_pp_page(
 
     Reference: Tyurin, Richtárik (2022). arXiv:2205.15580.
     """
+    checks.in_unit_interval(refresh_probability, "refresh_probability", zero=False)
     return Method(
         schedule=events.synchronous(),
-        estimator=Partial(estimators.partial_page, probability, momentum),
-        mechanism=Partial(bind(_dasha, compressor), tracking_step),
+        estimator=checked(estimators.partial_page, probability, momentum),
+        mechanism=checked(bind(dasha, compressor), tracking_step=tracking_step),
         optimizer=Partial(optax.sgd, step_size),
-        refresh=Partial(common, refresh_probability),
-        participation=Partial(_participation, probability),
+        refresh=checked(common, refresh_probability),
+        participation=checked(independent_after_first_round, probability),
         first_gradients=True,
         label="dasha_pp_page",
     )
-
-
-def _dasha(compressor, tracking_step):
-    return dasha(compressor, tracking_step=tracking_step)
-
-
-def _participation(probability):
-    return after_first_round(independent_participation(probability))

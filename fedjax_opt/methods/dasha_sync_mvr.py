@@ -6,7 +6,7 @@ from jax.tree_util import Partial
 from .. import estimators, events
 from ..mechanisms.coins import common
 from ..mechanisms.dasha_sync import dasha_sync
-from ..static import bind
+from ..static import bind, checked
 from ..types import Compressor, Method, TreeCompressor
 
 
@@ -40,13 +40,13 @@ def dasha_sync_mvr(
     return Method(
         schedule=events.synchronous(),
         estimator=Partial(estimators.page),
-        mechanism=Partial(bind(_dasha_sync, compressor), probability, tracking_step),
+        mechanism=checked(
+            bind(dasha_sync, compressor),
+            probability=probability,
+            tracking_step=tracking_step,
+        ),
         optimizer=Partial(optax.sgd, step_size),
-        refresh=Partial(common, probability),
+        refresh=checked(common, probability),
         first_gradients=True,
         label="dasha_sync_mvr",
     )
-
-
-def _dasha_sync(compressor, probability, tracking_step):
-    return dasha_sync(compressor, probability=probability, tracking_step=tracking_step)

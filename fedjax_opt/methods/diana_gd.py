@@ -4,7 +4,7 @@ import optax
 from jax.tree_util import Partial
 
 from .. import estimators, events, mechanisms
-from ..static import bind
+from ..static import bind, checked
 from ..types import Compressor, Method, TreeCompressor
 
 
@@ -29,12 +29,8 @@ def diana_gd(
     return Method(
         schedule=events.synchronous(),
         estimator=Partial(estimators.sgd),
-        mechanism=Partial(bind(_diana, compressor), shift_step),
+        mechanism=checked(bind(mechanisms.diana, compressor), shift_step=shift_step),
         optimizer=Partial(optax.sgd, step_size),
         full_gradients=True,
         label="diana_gd",
     )
-
-
-def _diana(compressor, shift_step):
-    return mechanisms.diana(compressor, shift_step=shift_step)

@@ -31,6 +31,7 @@ def diana_rr(
     Reference: Sadiev, Malinovsky, Gorbunov, Sokolov, Khaled, Burlachenko, Richtárik
       (2022). arXiv:2206.07021.
     """
+    _diana_rr(compressor, shift_step, 1)  # refuses now what a run would refuse
     return Method(
         schedule=events.synchronous(),
         estimator=Partial(_of_component),

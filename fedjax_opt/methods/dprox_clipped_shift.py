@@ -1,12 +1,11 @@
 """DProx-clipped-SGD-shift. arXiv:2310.01860."""
 
-import optax
 from jax.tree_util import Partial
 
 from .. import estimators, events
 from ..mechanisms.clip21 import clipped_shift
-from ..static import bind
-from ..transforms.proximal import Prox, proximal
+from ..static import bind, checked
+from ..transforms.proximal import Prox, proximal_sgd
 from ..types import Method
 
 
@@ -38,12 +37,7 @@ def dprox_clipped_shift(
     return Method(
         schedule=events.synchronous(),
         estimator=Partial(estimators.sgd),
-        mechanism=Partial(clipped_shift, threshold, shift_step=shift_step),
-        optimizer=Partial(bind(_proximal_sgd, prox), step_size),
+        mechanism=checked(clipped_shift, threshold, shift_step=shift_step),
+        optimizer=Partial(bind(proximal_sgd, prox), step_size),
         label="dprox_clipped_shift",
     )
-
-
-def _proximal_sgd(prox, step_size):
-    step = optax.sgd(step_size)
-    return step if prox is None else optax.chain(step, proximal(step_size, prox))

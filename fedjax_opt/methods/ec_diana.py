@@ -4,7 +4,7 @@ import optax
 from jax.tree_util import Partial
 
 from .. import estimators, events, mechanisms
-from ..static import bind
+from ..static import bind, checked
 from ..types import Compressor, Method, TreeCompressor
 
 
@@ -36,12 +36,11 @@ def ec_diana(
     return Method(
         schedule=events.synchronous(),
         estimator=Partial(estimators.sgd),
-        mechanism=Partial(bind(_ec_diana, compressor, shift_compressor), shift_step),
+        mechanism=checked(
+            bind(mechanisms.ec_diana, compressor, shift_compressor),
+            shift_step=shift_step,
+        ),
         optimizer=Partial(optax.sgd, step_size),
         full_gradients=True,
         label="ec_diana",
     )
-
-
-def _ec_diana(compressor, shift_compressor, shift_step):
-    return mechanisms.ec_diana(compressor, shift_compressor, shift_step=shift_step)

@@ -5,7 +5,7 @@ from jax.tree_util import Partial
 
 from .. import estimators, events, mechanisms
 from ..mechanisms.coins import common
-from ..static import bind
+from ..static import bind, checked
 from ..types import Compressor, Method, TreeCompressor
 
 
@@ -40,12 +40,11 @@ def ec_lsvrg_diana(
     return Method(
         schedule=events.synchronous(),
         estimator=Partial(estimators.l_svrg),
-        mechanism=Partial(bind(_ec_diana, compressor, shift_compressor), shift_step),
+        mechanism=checked(
+            bind(mechanisms.ec_diana, compressor, shift_compressor),
+            shift_step=shift_step,
+        ),
         optimizer=Partial(optax.sgd, step_size),
-        refresh=Partial(common, probability),
+        refresh=checked(common, probability),
         label="ec_lsvrg_diana",
     )
-
-
-def _ec_diana(compressor, shift_compressor, shift_step):
-    return mechanisms.ec_diana(compressor, shift_compressor, shift_step=shift_step)

@@ -3,7 +3,7 @@
 import optax
 from jax.tree_util import Partial
 
-from .. import estimators, events, mechanisms
+from .. import checks, estimators, events, mechanisms
 from ..static import constant
 from ..types import Compressor, Method, TreeCompressor
 
@@ -27,6 +27,7 @@ def ef21_hb(
 
     Reference: Fatkhullin, Sokolov, Gorbunov, Li, Richtárik (2021). arXiv:2110.03294.
     """
+    checks.in_unit_interval(momentum, "momentum", one=False)
     return Method(
         schedule=events.synchronous(),
         estimator=Partial(estimators.sgd),

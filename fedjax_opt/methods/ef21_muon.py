@@ -3,7 +3,7 @@
 from jax.tree_util import Partial
 
 from .. import events, mechanisms, transforms
-from ..static import bind, constant
+from ..static import bind, checked, constant
 from ..types import (
     Compressor,
     Geometry,
@@ -47,7 +47,7 @@ def ef21_muon(
         downlink = Partial(constant(mechanisms.ef21(server_compressor)))
     return Method(
         schedule=events.synchronous(),
-        estimator=Partial(_momentum, momentum),
+        estimator=checked(_momentum, momentum),
         mechanism=Partial(constant(mechanisms.ef21(compressor))),
         downlink=downlink,
         optimizer=Partial(bind(transforms.lmo_step, geometry), step_size),

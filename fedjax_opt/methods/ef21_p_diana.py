@@ -4,7 +4,7 @@ import optax
 from jax.tree_util import Partial
 
 from .. import estimators, events, mechanisms
-from ..static import bind, constant
+from ..static import bind, checked, constant
 from ..types import Compressor, Method, TreeCompressor
 
 
@@ -35,13 +35,9 @@ def ef21_p_diana(
     return Method(
         schedule=events.synchronous(),
         estimator=Partial(estimators.sgd),
-        mechanism=Partial(bind(_diana, compressor), shift_step),
+        mechanism=checked(bind(mechanisms.diana, compressor), shift_step=shift_step),
         downlink=Partial(constant(mechanisms.ef21(model_compressor))),
         optimizer=Partial(optax.sgd, step_size),
         full_gradients=True,
         label="ef21_p_diana",
     )
-
-
-def _diana(compressor, shift_step):
-    return mechanisms.diana(compressor, shift_step=shift_step)

@@ -5,7 +5,7 @@ from jax.tree_util import Partial
 
 from .. import estimators, events, mechanisms
 from ..mechanisms.coins import common
-from ..static import constant
+from ..static import checked, constant
 from ..types import Compressor, Method, TreeCompressor
 
 
@@ -34,6 +34,6 @@ def ef21_page(
         estimator=Partial(estimators.page),
         mechanism=Partial(constant(mechanisms.ef21(compressor))),
         optimizer=Partial(optax.sgd, step_size),
-        refresh=Partial(common, probability),
+        refresh=checked(common, probability),
         label="ef21_page",
     )

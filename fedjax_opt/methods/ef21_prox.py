@@ -1,11 +1,10 @@
 """EF21-Prox, EF21 for composite objectives. arXiv:2110.03294."""
 
-import optax
 from jax.tree_util import Partial
 
-from .. import estimators, events, mechanisms, transforms
+from .. import estimators, events, mechanisms
 from ..static import bind, constant
-from ..transforms.proximal import Prox
+from ..transforms.proximal import Prox, proximal_sgd
 from ..types import Compressor, Method, TreeCompressor
 
 
@@ -32,11 +31,7 @@ def ef21_prox(
         schedule=events.synchronous(),
         estimator=Partial(estimators.sgd),
         mechanism=Partial(constant(mechanisms.ef21(compressor))),
-        optimizer=Partial(bind(_proximal_sgd, prox), step_size),
+        optimizer=Partial(bind(proximal_sgd, prox), step_size),
         full_gradients=True,
         label="ef21_prox",
     )
-
-
-def _proximal_sgd(prox, step_size):
-    return optax.chain(optax.sgd(step_size), transforms.proximal(step_size, prox))

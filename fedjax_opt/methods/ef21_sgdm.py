@@ -4,7 +4,7 @@ import optax
 from jax.tree_util import Partial
 
 from .. import estimators, events, mechanisms
-from ..static import bind, constant
+from ..static import bind, checked, constant
 from ..types import Compressor, Method, TreeCompressor
 
 
@@ -35,7 +35,7 @@ def ef21_sgdm(
     """
     return Method(
         schedule=events.synchronous(),
-        estimator=Partial(bind(_sgdm, folds), momentum),
+        estimator=checked(bind(_sgdm, folds), momentum),
         mechanism=Partial(constant(mechanisms.ef21(compressor))),
         optimizer=Partial(optax.sgd, step_size),
         label="ef21_sgdm",

@@ -4,7 +4,7 @@ import optax
 from jax.tree_util import Partial
 
 from .. import estimators, events, mechanisms
-from ..static import bind
+from ..static import bind, checked
 from ..types import Compressor, Method, TreeCompressor
 
 
@@ -34,14 +34,12 @@ def ef_bv_gd(
     return Method(
         schedule=events.synchronous(),
         estimator=Partial(estimators.sgd),
-        mechanism=Partial(bind(_ef_bv, compressor), shift_step, estimate_step),
+        mechanism=checked(
+            bind(mechanisms.ef_bv, compressor),
+            shift_step=shift_step,
+            estimate_step=estimate_step,
+        ),
         optimizer=Partial(optax.sgd, step_size),
         full_gradients=True,
         label="ef_bv_gd",
-    )
-
-
-def _ef_bv(compressor, shift_step, estimate_step):
-    return mechanisms.ef_bv(
-        compressor, shift_step=shift_step, estimate_step=estimate_step
     )

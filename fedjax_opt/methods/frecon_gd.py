@@ -5,7 +5,7 @@ from jax.tree_util import Partial
 
 from .. import estimators, events
 from ..mechanisms.frecon import frecon
-from ..static import bind
+from ..static import bind, checked
 from ..types import Compressor, Method, TreeCompressor
 
 
@@ -40,7 +40,7 @@ def frecon_gd(
     return Method(
         schedule=events.synchronous(),
         estimator=Partial(estimators.sgd),
-        mechanism=Partial(bind(_frecon, compressor, count), momentum, shift_step),
+        mechanism=checked(bind(_frecon, compressor, count), momentum, shift_step),
         optimizer=Partial(optax.sgd, step_size),
         full_gradients=True,
         first_gradients=True,

@@ -2,8 +2,9 @@
 
 from jax.tree_util import Partial
 
-from .. import estimators, events, mechanisms, transforms
-from ..static import constant
+from .. import checks, estimators, events, mechanisms, transforms
+from ..compressors.wrap import per_leaf
+from ..static import checked, constant
 from ..types import Compressor, Method, TreeCompressor
 
 
@@ -23,11 +24,12 @@ def gdci(*, step_size, compressor: Compressor | TreeCompressor, mixing) -> Metho
 
     Reference: Shulgin, Richtárik (2022). arXiv:2206.10452.
     """
+    c = checks.unbiased(per_leaf(compressor), user="gdci")
     return Method(
         schedule=events.synchronous(),
-        estimator=Partial(estimators.local_step, step_size),
-        mechanism=Partial(constant(mechanisms.dcgd(compressor))),
-        optimizer=Partial(transforms.towards, mixing),
+        estimator=checked(estimators.local_step, step_size),
+        mechanism=Partial(constant(mechanisms.dcgd(c))),
+        optimizer=checked(transforms.towards, mixing),
         full_gradients=True,
         label="gdci",
     )

@@ -6,7 +6,7 @@ from jax.tree_util import Partial
 from .. import estimators, events, mechanisms
 from ..compressors import identity
 from ..mechanisms.coins import common
-from ..static import constant
+from ..static import checked, constant
 from ..types import Method
 
 
@@ -32,6 +32,6 @@ def l_svrg(*, step_size, probability) -> Method:
         estimator=Partial(estimators.l_svrg),
         mechanism=Partial(constant(mechanisms.dcgd(identity()))),
         optimizer=Partial(optax.sgd, step_size),
-        refresh=Partial(common, probability),
+        refresh=checked(common, probability),
         label="l_svrg",
     )

@@ -5,6 +5,7 @@ from jax.tree_util import Partial
 
 from .. import estimators, events
 from ..mechanisms.three_point import lag_map, three_point
+from ..static import checked
 from ..types import Method
 
 
@@ -28,7 +29,7 @@ def lag_gd(*, step_size, trigger) -> Method:
     return Method(
         schedule=events.synchronous(),
         estimator=Partial(estimators.sgd),
-        mechanism=Partial(_lag, trigger),
+        mechanism=checked(_lag, trigger),
         optimizer=Partial(optax.sgd, step_size),
         full_gradients=True,
         first_gradients=True,

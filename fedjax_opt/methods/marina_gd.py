@@ -5,7 +5,7 @@ from jax.tree_util import Partial
 
 from .. import estimators, events
 from ..mechanisms.marina import marina
-from ..static import bind
+from ..static import bind, checked
 from ..types import Compressor, Method, TreeCompressor
 
 
@@ -30,13 +30,9 @@ def marina_gd(
     return Method(
         schedule=events.synchronous(),
         estimator=Partial(estimators.sgd),
-        mechanism=Partial(bind(_marina, compressor), probability),
+        mechanism=checked(bind(marina, compressor), probability=probability),
         optimizer=Partial(optax.sgd, step_size),
         full_gradients=True,
         first_gradients=True,
         label="marina_gd",
     )
-
-
-def _marina(compressor, probability):
-    return marina(compressor, probability=probability)

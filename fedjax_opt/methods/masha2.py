@@ -7,7 +7,7 @@ from .. import checks, estimators, events
 from ..compressors.wrap import per_leaf
 from ..mechanisms.ef14 import ef14
 from ..mechanisms.masha import masha
-from ..static import bind
+from ..static import bind, checked
 from ..types import Compressor, Method, TreeCompressor
 
 
@@ -50,7 +50,7 @@ def masha2(
     return Method(
         schedule=events.synchronous(),
         estimator=Partial(estimators.sgd),
-        mechanism=Partial(
+        mechanism=checked(
             bind(masha, up, down), step_size=step_size, momentum=momentum
         ),
         optimizer=Partial(optax.sgd, 1.0),

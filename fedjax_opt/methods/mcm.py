@@ -4,7 +4,7 @@ import optax
 from jax.tree_util import Partial
 
 from .. import estimators, events, mechanisms
-from ..static import bind
+from ..static import bind, checked
 from ..types import Compressor, Method, TreeCompressor
 
 
@@ -39,13 +39,11 @@ def mcm(
     return Method(
         schedule=events.synchronous(),
         estimator=Partial(estimators.sgd),
-        mechanism=Partial(bind(_diana, compressor), shift_step),
-        downlink=Partial(bind(_diana, model_compressor), memory_step),
+        mechanism=checked(bind(mechanisms.diana, compressor), shift_step=shift_step),
+        downlink=checked(
+            bind(mechanisms.diana, model_compressor), shift_step=memory_step
+        ),
         optimizer=Partial(optax.sgd, step_size),
         full_gradients=True,
         label="mcm",
     )
-
-
-def _diana(compressor, shift_step):
-    return mechanisms.diana(compressor, shift_step=shift_step)

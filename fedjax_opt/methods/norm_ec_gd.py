@@ -5,7 +5,7 @@ from jax.tree_util import Partial
 from .. import estimators, events, transforms
 from ..geometry import whole_tree_l2
 from ..mechanisms.norm_ec import norm_ec
-from ..static import bind
+from ..static import bind, checked
 from ..types import Method
 
 
@@ -32,7 +32,7 @@ def norm_ec_gd(*, step_size, alpha, estimate_step, noise=None) -> Method:
     return Method(
         schedule=events.synchronous(),
         estimator=Partial(estimators.sgd),
-        mechanism=Partial(norm_ec, alpha, estimate_step=estimate_step, noise=noise),
+        mechanism=checked(norm_ec, alpha, estimate_step=estimate_step, noise=noise),
         optimizer=Partial(bind(transforms.lmo_step, whole_tree_l2()), step_size),
         full_gradients=True,
         label="norm_ec_gd",

@@ -5,7 +5,7 @@ from jax.tree_util import Partial
 from .. import events, mechanisms, transforms
 from ..estimators.sgdm import sgdm
 from ..geometry import whole_tree_l2
-from ..static import bind, constant
+from ..static import bind, checked, constant
 from ..types import Compressor, Method, TreeCompressor
 
 
@@ -34,7 +34,7 @@ def norm_ef21_sgdm(
     """
     return Method(
         schedule=events.synchronous(),
-        estimator=Partial(sgdm, momentum),
+        estimator=checked(sgdm, momentum),
         mechanism=Partial(constant(mechanisms.ef21(compressor))),
         optimizer=Partial(bind(transforms.lmo_step, whole_tree_l2()), step_size),
         label="norm_ef21_sgdm",

@@ -7,6 +7,7 @@ from .. import estimators, events
 from ..compressors.one_byte import one_byte
 from ..compressors.wrap import whole_tree
 from ..mechanisms.dcgd import dcgd
+from ..static import checked
 from ..types import Bits, Method
 
 
@@ -29,7 +30,7 @@ def one_byte_sgd(*, step_size, clip) -> Method:
     return Method(
         schedule=events.synchronous(),
         estimator=Partial(estimators.sgd),
-        mechanism=Partial(_one_byte, clip),
+        mechanism=checked(_one_byte, clip),
         optimizer=Partial(optax.sgd, step_size),
         label="one_byte_sgd",
     )

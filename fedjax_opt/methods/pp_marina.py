@@ -5,7 +5,7 @@ from jax.tree_util import Partial
 
 from .. import estimators, events
 from ..mechanisms.marina import pp_marina as pp_marina_mechanism
-from ..static import bind
+from ..static import bind, checked
 from ..types import Compressor, Method, TreeCompressor
 
 
@@ -33,7 +33,7 @@ def pp_marina(
     return Method(
         schedule=events.synchronous(),
         estimator=Partial(estimators.sgd),
-        mechanism=Partial(bind(_pp_marina, compressor, count), probability),
+        mechanism=checked(bind(_pp_marina, compressor, count), probability),
         optimizer=Partial(optax.sgd, step_size),
         full_gradients=True,
         first_gradients=True,

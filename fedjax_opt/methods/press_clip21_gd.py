@@ -5,7 +5,7 @@ from jax.tree_util import Partial
 
 from .. import estimators, events
 from ..mechanisms.clip21 import press_clip21
-from ..static import bind
+from ..static import bind, checked
 from ..types import Compressor, Method, TreeCompressor
 
 
@@ -33,12 +33,8 @@ def press_clip21_gd(
     return Method(
         schedule=events.synchronous(),
         estimator=Partial(estimators.sgd),
-        mechanism=Partial(bind(_press_clip21, compressor), threshold),
+        mechanism=checked(bind(press_clip21, compressor), threshold=threshold),
         optimizer=Partial(optax.sgd, step_size),
         full_gradients=True,
         label="press_clip21_gd",
     )
-
-
-def _press_clip21(compressor, threshold):
-    return press_clip21(compressor, threshold=threshold)

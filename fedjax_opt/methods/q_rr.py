@@ -3,7 +3,8 @@
 import optax
 from jax.tree_util import Partial
 
-from .. import estimators, events, mechanisms
+from .. import checks, estimators, events, mechanisms
+from ..compressors.wrap import per_leaf
 from ..simulate import reshuffled_order
 from ..static import bind
 from ..types import Compressor, Method, TreeCompressor
@@ -22,15 +23,16 @@ def q_rr(*, step_size, compressor: Compressor | TreeCompressor) -> Method:
 
     Args:
       step_size: γ.
-      compressor: unbiased in the theory.
+      compressor: unbiased.
 
     Reference: Sadiev, Malinovsky, Gorbunov, Sokolov, Khaled, Burlachenko, Richtárik
       (2022). arXiv:2206.07021.
     """
+    c = checks.unbiased(per_leaf(compressor), user="q_rr")
     return Method(
         schedule=events.synchronous(),
         estimator=Partial(_sgd),
-        mechanism=Partial(bind(_dcgd, compressor)),
+        mechanism=Partial(bind(_dcgd, c)),
         optimizer=Partial(optax.sgd, step_size),
         order=Partial(reshuffled_order),
         label="q_rr",

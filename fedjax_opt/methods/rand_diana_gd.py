@@ -4,7 +4,7 @@ import optax
 from jax.tree_util import Partial
 
 from .. import estimators, events, mechanisms
-from ..static import bind
+from ..static import bind, checked
 from ..types import Compressor, Method, TreeCompressor
 
 
@@ -29,12 +29,11 @@ def rand_diana_gd(
     return Method(
         schedule=events.synchronous(),
         estimator=Partial(estimators.sgd),
-        mechanism=Partial(bind(_rand_diana, compressor), refresh_probability),
+        mechanism=checked(
+            bind(mechanisms.rand_diana, compressor),
+            refresh_probability=refresh_probability,
+        ),
         optimizer=Partial(optax.sgd, step_size),
         full_gradients=True,
         label="rand_diana_gd",
     )
-
-
-def _rand_diana(compressor, refresh_probability):
-    return mechanisms.rand_diana(compressor, refresh_probability=refresh_probability)

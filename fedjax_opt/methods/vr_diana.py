@@ -5,7 +5,7 @@ from jax.tree_util import Partial
 
 from .. import estimators, events, mechanisms
 from ..mechanisms.coins import common
-from ..static import bind
+from ..static import bind, checked
 from ..types import Compressor, Method, TreeCompressor
 
 
@@ -39,12 +39,8 @@ def vr_diana(
     return Method(
         schedule=events.synchronous(),
         estimator=Partial(estimators.l_svrg),
-        mechanism=Partial(bind(_diana, compressor), shift_step),
+        mechanism=checked(bind(mechanisms.diana, compressor), shift_step=shift_step),
         optimizer=Partial(optax.sgd, step_size),
-        refresh=Partial(common, probability),
+        refresh=checked(common, probability),
         label="vr_diana",
     )
-
-
-def _diana(compressor, shift_step):
-    return mechanisms.diana(compressor, shift_step=shift_step)

@@ -1,9 +1,7 @@
 """VR-GDCI, compressed iterates without their noise. arXiv:2206.10452."""
 
-from jax.tree_util import Partial
-
 from .. import estimators, events, mechanisms, transforms
-from ..static import bind
+from ..static import bind, checked
 from ..types import Compressor, Method, TreeCompressor
 
 
@@ -34,13 +32,9 @@ def vr_gdci(
     """
     return Method(
         schedule=events.synchronous(),
-        estimator=Partial(estimators.local_step, step_size),
-        mechanism=Partial(bind(_diana, compressor), shift_step),
-        optimizer=Partial(transforms.towards, mixing),
+        estimator=checked(estimators.local_step, step_size),
+        mechanism=checked(bind(mechanisms.diana, compressor), shift_step=shift_step),
+        optimizer=checked(transforms.towards, mixing),
         full_gradients=True,
         label="vr_gdci",
     )
-
-
-def _diana(compressor, shift_step):
-    return mechanisms.diana(compressor, shift_step=shift_step)

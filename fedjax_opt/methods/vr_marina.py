@@ -6,7 +6,7 @@ from jax.tree_util import Partial
 from .. import estimators, events
 from ..mechanisms.coins import common
 from ..mechanisms.marina import marina
-from ..static import bind
+from ..static import bind, checked
 from ..types import Compressor, Method, TreeCompressor
 
 
@@ -33,13 +33,9 @@ def vr_marina(
     return Method(
         schedule=events.synchronous(),
         estimator=Partial(estimators.page),
-        mechanism=Partial(bind(_marina, compressor), probability),
+        mechanism=checked(bind(marina, compressor), probability=probability),
         optimizer=Partial(optax.sgd, step_size),
-        refresh=Partial(common, probability),
+        refresh=checked(common, probability),
         first_gradients=True,
         label="vr_marina",
     )
-
-
-def _marina(compressor, probability):
-    return marina(compressor, probability=probability)

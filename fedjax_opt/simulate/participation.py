@@ -141,6 +141,11 @@ def after_first_round(participation: Participation) -> Participation:
     return everybody_first
 
 
+def independent_after_first_round(probabilities: Any) -> Participation:
+    """`after_first_round` of `independent_participation`."""
+    return after_first_round(independent_participation(probabilities))
+
+
 def who_comes(
     participation: Participation | None, key, num_workers: int, round
 ) -> Array:

@@ -42,6 +42,12 @@ def proximal(step_size: Any, prox: Prox) -> optax.GradientTransformation:
     return optax.GradientTransformation(optax.init_empty_state, update)
 
 
+def proximal_sgd(prox: Prox | None, step_size: Any) -> optax.GradientTransformation:
+    """SGD, and after every step `proximal`; None is no such step."""
+    step = optax.sgd(step_size)
+    return step if prox is None else optax.chain(step, proximal(step_size, prox))
+
+
 @memoised
 def soft_threshold(weight: float) -> Prox:
     """The proximal map of weight · |x|₁: entries shrink by γ · weight, at most to 0.
