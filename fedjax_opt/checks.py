@@ -3,7 +3,7 @@
 from numbers import Integral
 from typing import Any, TypeVar
 
-from .types import Certificate, Compressor, TreeCompressor
+from .types import Aggregator, Certificate, Compressor, Mechanism, TreeCompressor
 
 AnyCompressor = TypeVar("AnyCompressor", Compressor, TreeCompressor)
 
@@ -92,6 +92,39 @@ def contractive_or_unbiased(compressor: AnyCompressor, *, user: str) -> AnyCompr
         "certifies neither alpha nor omega. Take one that does, such as top_k or "
         "rand_k."
     )
+
+
+def company(
+    mechanism: Mechanism,
+    *,
+    participation: Any,
+    aggregator: Aggregator | None,
+    user: str,
+) -> None:
+    """Refuses a participation or an aggregator that a mechanism does not bear.
+
+    Args:
+      mechanism: who sends what.
+      participation: who comes in a round; None for all.
+      aggregator: what the server makes of the messages; None for the mean.
+      user: who puts them together, for the message.
+
+    Raises:
+      ValueError: if somebody may be absent who must not, or the aggregator is not
+        linear and has to be.
+    """
+    if mechanism.everybody and participation is not None:
+        raise ValueError(
+            f"{user} has a mechanism for which everybody has to come in every round: "
+            "leave participation out (pp_marina, cofig and frecon draw few workers "
+            "themselves)"
+        )
+    if mechanism.linear and aggregator is not None and aggregator.weights is None:
+        raise ValueError(
+            f"{user} has a mechanism whose server adds up what is aggregated, which "
+            "has to be linear in the messages: take aggregators.mean(), or a mechanism "
+            "such as dcgd, ef14 or marina"
+        )
 
 
 def positive(value: Any, name: str) -> None:

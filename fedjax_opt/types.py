@@ -135,6 +135,12 @@ class Mechanism(NamedTuple):
       bits_down: (keys, server_state, like) -> Bits of what the server sends to all
         after the round that led to this state, counted once; None where that is the
         model.
+      everybody: do all workers have to come in every round?
+      linear: does the aggregator have to be linear, as where the server's state is the
+        mean of the workers' states? A median of changes is not the change of a median.
+      silent_start: built from the first gradients, and then given them, does it stay
+        where it is, whatever it draws, with their mean as its estimate? Then nothing
+        has to be sent in round 0 besides them.
     """
 
     init: Callable[..., Roles]
@@ -145,6 +151,9 @@ class Mechanism(NamedTuple):
     add: Callable[..., Tree] | None = None
     announce: Callable[..., Tree] | None = None
     bits_down: Callable[..., Bits] | None = None
+    everybody: bool = False
+    linear: bool = False
+    silent_start: bool = False
 
 
 class Aggregator(NamedTuple):
@@ -156,7 +165,8 @@ class Aggregator(NamedTuple):
         leading axis n, `mask` [n] is False for workers that did not come (their
         messages are zero).
       weights: (mask) -> [n], of an aggregator without state that is the linear
-        combination Σ weightsᵢ · messagesᵢ; None for others.
+        combination Σ weightsᵢ · messagesᵢ; None for others, which mechanisms that need
+        a linear one refuse.
     """
 
     init: Callable[..., Any]
@@ -412,7 +422,9 @@ class Method:
       downlink: () -> the mechanism by which the server sends its points, at which
         gradients are then taken; None where x^k is sent. Likewise.
       first_gradients: the mechanism begins at ∇fᵢ(x⁰), which every worker sends once as
-        it is. Likewise.
+        it is, in round 0: in place of its message where the mechanism has a silent
+        start, for which the estimator has to begin with the gradient itself; before it
+        elsewhere. Likewise.
       label: name in tables and plots.
     """
 

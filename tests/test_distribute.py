@@ -1,5 +1,6 @@
 """The adapter: in a chain with optax, on a mesh, with errors, and what it transmits."""
 
+import itertools
 import math
 
 import jax
@@ -10,9 +11,31 @@ import pytest
 from collectives import BYTES, collectives
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-from fedjax_opt.aggregators import coordinate_median
+from fedjax_opt.aggregators import coordinate_median, weighted
 from fedjax_opt.compressors import identity, rand_k, top_k, wrap
-from fedjax_opt.mechanisms import dcgd, ef21
+from fedjax_opt.mechanisms import (
+    clip21,
+    cofig,
+    dasha,
+    dasha_sync,
+    dcgd,
+    diana,
+    ec_diana,
+    ef21,
+    ef21_bc,
+    ef21_plus,
+    ef21_weighted,
+    ef_bv,
+    fixed_shift,
+    frecon,
+    lag_map,
+    marina,
+    masha,
+    power_sgd,
+    pp_marina,
+    rand_diana,
+    three_point,
+)
 from fedjax_opt.simulate.distribute import distribute
 from fedjax_opt.simulate.participation import uniform_participation
 from fedjax_opt.simulate.worker_grads import worker_grads
@@ -381,6 +404,63 @@ def test_arguments_out_of_range_are_refused():
         uniform_participation(0)
     with pytest.raises(ValueError, match="at most 4"):
         uniform_participation(5)(KEY, 4, 0)
+
+
+EVERYBODY = {
+    "marina": marina(rand_k(2), probability=0.5),
+    "pp_marina": pp_marina(rand_k(2), probability=0.5, count=2),
+    "dasha_sync": dasha_sync(rand_k(2), probability=0.5),
+    "power_sgd": power_sgd(1),
+    "masha": masha(dcgd(rand_k(2)), dcgd(rand_k(2)), step_size=0.1, momentum=0.5),
+    "cofig": cofig(rand_k(2), count=2),
+    "frecon": frecon(rand_k(2), count=2),
+}
+ADDS_UP = {
+    **{name: mechanism for name, mechanism in EVERYBODY.items() if name != "marina"},
+    "bounded": clip21(1.0),
+    "dasha": dasha(rand_k(2)),
+    "diana": diana(rand_k(2)),
+    "ec_diana": ec_diana(top_k(2), rand_k(2)),
+    "ef21": ef21(top_k(2)),
+    "ef21_bc": ef21_bc(top_k(2), top_k(2)),
+    "ef21_plus": ef21_plus(top_k(2)),
+    "ef21_weighted": ef21_weighted(top_k(2), (1.0, 2.0, 3.0, 4.0)),
+    "ef_bv": ef_bv(rand_k(2)),
+    "fixed_shift": fixed_shift(rand_k(2), shifts=jnp.zeros((4, 3))),
+    "rand_diana": rand_diana(rand_k(2)),
+    "three_point": three_point(lag_map(trigger=1.0)),
+}
+
+
+@pytest.mark.parametrize("name", EVERYBODY)
+def test_nobody_may_be_absent_where_everybody_has_to_come(name):
+    with pytest.raises(ValueError, match="everybody has to come.*participation out"):
+        distribute(EVERYBODY[name], 4, key=KEY, participation=uniform_participation(2))
+    distribute(EVERYBODY[name], 4, key=KEY)
+
+
+@pytest.mark.parametrize("name", ADDS_UP)
+def test_a_median_of_changes_is_refused_where_they_add_up(name):
+    with pytest.raises(ValueError, match=r"linear in the messages: take aggregators\."):
+        distribute(ADDS_UP[name], 4, key=KEY, aggregator=coordinate_median())
+    distribute(ADDS_UP[name], 4, key=KEY, aggregator=weighted(0.5))
+
+
+def test_marina_with_a_median_takes_the_median_of_the_estimates():
+    """g ← median of g + ∇fᵢ(x) − ∇fᵢ(x⁻), in rounds without a full gradient."""
+    grads = np.random.default_rng(0).standard_normal((4, 5, 3))
+    adapter = distribute(
+        marina(identity(), probability=1e-12),
+        5,
+        key=KEY,
+        aggregator=coordinate_median(),
+        first_grads=jnp.asarray(grads[0]),
+    )
+    state, expected = adapter.init(jnp.zeros(3)), grads[0].mean(axis=0)
+    for before, now in itertools.pairwise(grads):
+        estimate, state = adapter.update(jnp.asarray(now), state)
+        expected = np.median(expected + now - before, axis=0)
+        np.testing.assert_allclose(estimate, expected, rtol=1e-13)
 
 
 def test_a_mesh_that_does_not_fit_is_refused():

@@ -632,11 +632,30 @@ def test_a_sweep_without_a_finite_score_says_so():
     assert result.at_edge == ()
 
 
-def test_parts_that_would_be_ignored_are_refused():
+def test_parts_that_do_not_fit_are_refused():
     ef21 = fo.methods.ef21_gd(step_size=0.1, compressor=fo.compressors.top_k(2))
     mixed = dataclasses.replace(ef21, accumulator=Partial(fo.estimators.latest))
     with pytest.raises(ValueError, match="in rounds and takes no accumulator"):
         go(mixed, EXACT, key=jax.random.key(0), num_updates=2)
+    few = Partial(fo.simulate.uniform_participation, 2)
+    marina = fo.methods.marina_gd(
+        step_size=0.1, compressor=fo.compressors.rand_k(2), probability=0.5
+    )
+    with pytest.raises(ValueError, match="marina_gd has .* everybody has to come"):
+        go(
+            dataclasses.replace(marina, participation=few),
+            EXACT,
+            key=jax.random.key(0),
+            num_updates=2,
+        )
+    median = Partial(fo.aggregators.coordinate_median)
+    with pytest.raises(ValueError, match="ef21_gd has .* linear in the messages"):
+        go(
+            dataclasses.replace(ef21, aggregator=median),
+            EXACT,
+            key=jax.random.key(0),
+            num_updates=2,
+        )
     table = fo.methods.ia2sgd(step_size=0.1)
     pairs = dataclasses.replace(table, estimator=Partial(fo.estimators.mvr, 0.9))
     with pytest.raises(ValueError, match="takes single gradients"):

@@ -13,6 +13,9 @@ def weighted(probabilities: Any) -> Aggregator:
 
         A(c₁, ..., cₙ) = (1/n) Σ_{i came} cᵢ / pᵢ
 
+    A server that adds up messages, such as that of EF21, then has (1/n) Σᵢ gᵢ/pᵢ: it is
+    for mechanisms without memory.
+
     Args:
       probabilities: pᵢ with which worker i comes, one number or [n]; τ/n for
         `uniform_participation(τ)`. May be traced.

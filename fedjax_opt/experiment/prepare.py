@@ -8,7 +8,7 @@ import numpy as np
 import optax
 from jax.sharding import Mesh
 
-from .. import needs
+from .. import checks, needs
 from ..simulate import cost, replay, round_grads
 from ..simulate.layout import over
 from ..simulate.order import made_for
@@ -177,6 +177,13 @@ def _check_parts(method: Method) -> None:
             f"{' or '.join(given)}: leave one out"
         )
     mechanism = None if method.mechanism is None else method.mechanism()
+    if mechanism is not None:
+        checks.company(
+            mechanism,
+            participation=method.participation,
+            aggregator=method.aggregator and method.aggregator(),
+            user=name,
+        )
     if mechanism and mechanism.bits_down and method.downlink is not None:
         raise ValueError(
             f"{name} has a mechanism whose server sends other things than the model, "

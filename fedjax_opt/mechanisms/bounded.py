@@ -59,7 +59,9 @@ def tracking(
         estimate = tree.add_scaled(h, estimate_step, aggregate)
         return estimate, tree.add_scaled(h, shift_step, aggregate)
 
-    return Mechanism(init, worker, plain.decode, server, plain.bits, plain.add)
+    return Mechanism(
+        init, worker, plain.decode, server, plain.bits, plain.add, linear=True
+    )
 
 
 def _noisy(keys: Keys, message: Tree, deviation) -> Tree:

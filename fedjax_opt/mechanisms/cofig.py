@@ -35,7 +35,7 @@ def cofig(
 
     S and S̃ are independent uniform sets of s workers; who is in one of them sends one
     uᵢ. The estimate g is unbiased. The shifts start at 0, or at the first gradients
-    where they are given. s = n is `diana`. Give it no other participation: a worker
+    where they are given. s = n is `diana`. It takes no other participation: a worker
     knows from the shared key whether it is in a set.
 
     Args:
@@ -89,4 +89,4 @@ def cofig(
         sends = for_estimate(keys) | for_shift(keys)
         return either(sends, c.bits(keys, message, like), NOTHING)
 
-    return Mechanism(init, worker, decode, server, bits)
+    return Mechanism(init, worker, decode, server, bits, everybody=True, linear=True)

@@ -72,4 +72,6 @@ def dasha(
         g = tree.add(g, aggregate)
         return g, g
 
-    return Mechanism(init, worker, c.decode, server, c.bits, c.add)
+    return Mechanism(
+        init, worker, c.decode, server, c.bits, c.add, silent_start=True, linear=True
+    )

@@ -56,4 +56,4 @@ def dasha_sync(
         coin = common_coin(keys, probability)
         return Full(local, message), tree.select(coin, DashaState(local, local), moved)
 
-    return synchronised._replace(init=plain.init, worker=worker)
+    return synchronised._replace(init=plain.init, worker=worker, linear=True)

@@ -50,4 +50,6 @@ def diana(
     def server(keys, aggregate, mask, h):
         return tree.add(h, aggregate), tree.add_scaled(h, step(h), aggregate)
 
-    return Mechanism(init, worker, c.decode, server, c.bits, c.add)
+    return Mechanism(
+        init, worker, c.decode, server, c.bits, c.add, silent_start=True, linear=True
+    )

@@ -116,4 +116,5 @@ def ec_diana(
         bits,
         announce=lambda h: h,
         bits_down=bits_down,
+        linear=True,
     )

@@ -44,4 +44,6 @@ def ef21(compressor: Compressor | TreeCompressor) -> Mechanism:
         g = tree.add(g, aggregate)
         return g, g
 
-    return Mechanism(init, worker, c.decode, server, c.bits, c.add)
+    return Mechanism(
+        init, worker, c.decode, server, c.bits, c.add, silent_start=True, linear=True
+    )

@@ -84,4 +84,6 @@ def ef21_bc(
     def bits_down(keys, state, like):
         return down.bits(public(for_leaf(keys, _DOWN)), state.sent, like)
 
-    return Mechanism(init, worker, decode, server, bits, up.add, bits_down=bits_down)
+    return Mechanism(
+        init, worker, decode, server, bits, up.add, bits_down=bits_down, linear=True
+    )

@@ -86,7 +86,7 @@ def ef21_plus(compressor: Compressor | TreeCompressor) -> Mechanism:
         wire = sent.wire + wire_bits(message.fresh)
         return Bits(sent.values, wire, sent.entropy + 1)
 
-    return Mechanism(init, worker, decode, server, bits)
+    return Mechanism(init, worker, decode, server, bits, silent_start=True, linear=True)
 
 
 def _shorter(a: Tree, b: Tree) -> Array:

@@ -70,4 +70,4 @@ def ef21_weighted(compressor: Compressor | TreeCompressor, weights: Any) -> Mech
         g = tree.add(g, aggregate)
         return g, g
 
-    return Mechanism(init, worker, decode, server, c.bits)
+    return Mechanism(init, worker, decode, server, c.bits, linear=True)

@@ -78,7 +78,9 @@ def ef_bv(
         estimate = tree.add_scaled(h, estimate_step_of(h, keys.num_workers), aggregate)
         return estimate, tree.add_scaled(h, shift_step_of(h), aggregate)
 
-    return Mechanism(init, worker, c.decode, server, c.bits, c.add)
+    return Mechanism(
+        init, worker, c.decode, server, c.bits, c.add, silent_start=True, linear=True
+    )
 
 
 def _bias_and_noise(c: TreeCompressor, sizes: tuple[int, ...]) -> tuple[float, float]:

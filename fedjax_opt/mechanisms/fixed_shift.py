@@ -44,7 +44,7 @@ def fixed_shift(compressor: Compressor | TreeCompressor, *, shifts: Tree) -> Mec
     def server(keys, aggregate, mask, state):
         return tree.add(tree.mean_over_workers(shifts), aggregate), state
 
-    return Mechanism(init, worker, c.decode, server, c.bits, c.add)
+    return Mechanism(init, worker, c.decode, server, c.bits, c.add, linear=True)
 
 
 def _check_rows(shifts: Tree, num_workers: int) -> None:

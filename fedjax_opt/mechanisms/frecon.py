@@ -60,7 +60,7 @@ def frecon(
     x⁻ is the point before x, S a uniform set of s workers, Q and Q' two draws of one
     compressor. All start at 0; or, given the first gradients, at hᵢ = ∇fᵢ(x⁰) and
     g = h, and then the message at x⁰ moves nothing. With s = n, Q = identity and the
-    first gradients it is the exact mean gradient for every λ and a. Give it no other
+    first gradients it is the exact mean gradient for every λ and a. It takes no other
     participation: all compute the gradients, and a worker knows from the shared key
     whether it sends.
 
@@ -133,4 +133,13 @@ def frecon(
         both = Bits(*(a + b for a, b in pairs))
         return either(uniform_subset(keys, count), both, NOTHING)
 
-    return Mechanism(init, worker, decode, server, bits)
+    return Mechanism(
+        init,
+        worker,
+        decode,
+        server,
+        bits,
+        silent_start=True,
+        everybody=True,
+        linear=True,
+    )

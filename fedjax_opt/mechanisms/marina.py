@@ -23,7 +23,9 @@ def marina(compressor: Compressor | TreeCompressor, *, probability: Any) -> Mech
     steps. It starts at 0, or at the mean of the first gradients: then the message at
     x⁰ changes nothing. With p = 1 or Q = identity it is the exact mean gradient.
     Compressors that are correlated between workers, such as Perm-K, keep what they
-    promise together.
+    promise together. With an aggregator that commutes with shifts, such as the
+    coordinatewise median, it aggregates the estimates g + Qᵢ(...) of the workers, as
+    Byz-VR-MARINA does.
 
     Args:
       compressor: Q, unbiased with ω; applied to each leaf, or to the tree if it is on
@@ -41,7 +43,8 @@ def marina(compressor: Compressor | TreeCompressor, *, probability: Any) -> Mech
       ValueError: if the compressor certifies no ω, or probability is a Python number
         out of range.
 
-    Reference: Gorbunov, Burlachenko, Li, Richtárik (2021). arXiv:2102.07845.
+    Reference: Gorbunov, Burlachenko, Li, Richtárik (2021). arXiv:2102.07845; with a
+      robust aggregator Gorbunov, Horváth, Richtárik, Gidel (2022). arXiv:2206.00529.
     """
     c = checks.unbiased(per_leaf(compressor), user="marina")
     return _marina(c, probability)
@@ -56,7 +59,7 @@ def pp_marina(
         g = (1/n) Σᵢ ∇fᵢ(x)                              with probability p, else
         g ← g + (1/r) Σ_{i∈S} Qᵢ(∇fᵢ(x) − ∇fᵢ(x⁻)),      S a uniform r-subset
 
-    With r = n it is `marina`. Give it no other participation: all take part in rounds
+    With r = n it is `marina`. It takes no other participation: all take part in rounds
     with full gradients, and the worker of a round knows from the shared key whether
     it is in S.
 
@@ -79,7 +82,7 @@ def pp_marina(
     """
     c = checks.unbiased(per_leaf(compressor), user="pp_marina")
     checks.counts("pp_marina", count=count)
-    return _marina(_of_subset(c, count), probability)
+    return _marina(_of_subset(c, count), probability)._replace(linear=True)
 
 
 def _marina(c: TreeCompressor, probability) -> Mechanism:
@@ -106,7 +109,9 @@ def _marina(c: TreeCompressor, probability) -> Mechanism:
         change = c.bits(keys, message.difference, like)
         return either(common_coin(keys, probability), Bits(dense, dense, dense), change)
 
-    return Mechanism(init, worker, decode, server, bits)
+    return Mechanism(
+        init, worker, decode, server, bits, silent_start=True, everybody=True
+    )
 
 
 def _of_subset(c: TreeCompressor, count) -> TreeCompressor:

@@ -199,7 +199,16 @@ def masha(
         difference = downlink.bits(public(for_leaf(keys, _DOWN)), state.sent, like)
         return either(state.refreshed, _whole(like), difference)
 
-    return Mechanism(init, worker, decode, server, bits, bits_down=bits_down)
+    return Mechanism(
+        init,
+        worker,
+        decode,
+        server,
+        bits,
+        bits_down=bits_down,
+        everybody=True,
+        linear=True,
+    )
 
 
 def _whole(like) -> Bits:

@@ -136,6 +136,8 @@ def power_sgd(rank: int) -> Mechanism:
         bits,
         announce=lambda state: state,
         bits_down=bits_down,
+        everybody=True,
+        linear=True,
     )
 
 

@@ -93,4 +93,4 @@ def rand_diana(
         refresh = jnp.where(coin(keys, like), float(wire_bits(message.refresh)), 0.0)
         return Bits(*(length + refresh for length in each))
 
-    return Mechanism(init, worker, decode, server, bits)
+    return Mechanism(init, worker, decode, server, bits, silent_start=True, linear=True)

@@ -109,7 +109,9 @@ def three_point(step: ThreePointMap) -> Mechanism:
         g = tree.add(g, aggregate)
         return g, g
 
-    return Mechanism(init, worker, step.decode, server, step.bits)
+    return Mechanism(
+        init, worker, step.decode, server, step.bits, linear=True, silent_start=True
+    )
 
 
 @memoised

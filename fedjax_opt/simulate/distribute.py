@@ -67,12 +67,13 @@ def distribute(
       mechanism: who sends what.
       num_workers: n.
       key: `jax.random.key(...)`, from which all rounds draw.
-      aggregator: what the server makes of the messages; the mean by default.
+      aggregator: what the server makes of the messages; the mean by default. Many
+        mechanisms need a linear one (`Mechanism.linear`).
       worker_transform: optax transformation of each worker's gradient before the
         message: an estimator, clipping, noise. Every worker has a state of its own;
         random keys in it are made different.
       participation: (key, num_workers, round) -> mask [n] of bools; all come by
-        default.
+        default. Some mechanisms take none (`Mechanism.everybody`).
       mesh: with one axis whose size divides n: the workers are spread over it, and
         only messages cross its links. One device by default.
       first_grads: leaves [n, ...], for mechanisms that may begin at ∇fᵢ(x⁰).
@@ -85,11 +86,18 @@ def distribute(
 
     Raises:
       TypeError: if the key is not a typed one.
-      ValueError: if the mesh does not fit, or an array has not one row per worker.
+      ValueError: if the mesh, the participation or the aggregator does not fit, or an
+        array has not one row per worker.
     """
     checks.positive_integer(num_workers, "num_workers")
     if not _is_key(key):
         raise TypeError(f"key must be made by jax.random.key(seed), got {key!r}")
+    checks.company(
+        mechanism,
+        participation=participation,
+        aggregator=aggregator,
+        user="distribute",
+    )
     layout = stacked() if mesh is None else over(mesh, num_workers)
     transform = optax.identity() if worker_transform is None else worker_transform
     parts = Parts(
