@@ -197,6 +197,15 @@ def test_equal_gradients_have_no_diversity():
     assert not np.any(opposite)
 
 
+@pytest.mark.parametrize("scale", [1e-30, 1e-19, 1e19, 1e37, 1.2e38])
+def test_gradient_diversity_at_every_scale_of_float32(scale):
+    """By hand: D = 2 of the rows of the identity, so the mean (½, ½) becomes (1, 1)."""
+    grads = {"a": jnp.asarray(scale * np.eye(2), jnp.float32)}
+    np.testing.assert_allclose(diverse(grads)["a"], [scale, scale], rtol=1e-6)
+    alike = {"a": jnp.full((2, 3), scale, jnp.float32)}
+    np.testing.assert_allclose(diverse(alike)["a"], np.full(3, scale), rtol=1e-6)
+
+
 @pytest.mark.parametrize("c", [0.5, 1.0, 1.9])
 def test_grad_distance_never_grows_with_a_common_minimiser(c):
     """L is the largest curvature of an example; c < 2."""

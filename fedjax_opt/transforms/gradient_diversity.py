@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import optax
 
 from .. import tree
-from ..linalg import nonzero
+from ..geometry import whole_tree_l2
+from ..linalg import nonzero, shrunk
 from ..types import Array, Tree
 
 
@@ -44,6 +45,11 @@ def scale_by_gradient_diversity() -> optax.GradientTransformationExtraArgs:
 
 
 def _diversity(per_example: Tree) -> Array:
-    mean_of_squares = jnp.mean(jax.vmap(tree.squared_norm)(per_example))
-    square_of_mean = tree.squared_norm(tree.mean_over_workers(per_example))
-    return jnp.where(square_of_mean > 0, mean_of_squares / nonzero(square_of_mean), 1)
+    """In units of the largest length: squares neither overflow nor vanish."""
+    norm = whole_tree_l2().norm
+    lengths, q = shrunk(jax.vmap(norm)(per_example))
+    largest = nonzero(jnp.max(lengths))
+    of_mean = q * norm(tree.mean_over_workers(per_example)) / largest
+    square = jnp.square(of_mean)
+    mean_of_squares = jnp.mean(jnp.square(lengths / largest))
+    return jnp.where(square > 0, mean_of_squares / nonzero(square), 1)
