@@ -158,6 +158,27 @@ def test_quantile_may_be_a_schedule_and_swept():
     np.testing.assert_allclose(swept, 0.6 * np.array([7, 9, 10]) / 4)
 
 
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
+def test_a_traced_quantile_of_either_dtype_picks_the_same_length(dtype):
+    """The k-th of ten lengths at p = k/10, where float32 rounds some k/10 up."""
+
+    def clipped(p):
+        clip = transforms.quantile_clip(p)
+        lengths = jnp.arange(1.0, 11.0)
+        return clip.update(lengths, clip.init(None))[0]
+
+    found = jax.vmap(clipped)(jnp.asarray(np.arange(1, 11) / 10, dtype))
+    expected = [np.minimum(np.arange(1, 11), k).mean() for k in range(1, 11)]
+    np.testing.assert_allclose(found, expected, rtol=1e-14)
+
+
+def test_tracked_threshold_counts_in_its_own_precision():
+    """By hand: one of three lengths is below τ = 1; ⅓ in float32 is off by 1e-8."""
+    clip = transforms.tracked_quantile_clip(0.5, 1.0, rate=1.0)
+    _, state = clip.update(of_length([0.5, 2, 3]), clip.init(None))
+    assert state.threshold == pytest.approx(np.exp(1 / 6), rel=1e-14)
+
+
 def test_tracked_threshold_is_the_quantile():
     """Of exponential lengths the p-quantile is −log(1 − p)."""
     p, batches = 0.8, 2000

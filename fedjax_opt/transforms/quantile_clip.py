@@ -6,9 +6,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from .. import checks, tree
+from .. import checks, linalg, tree
 from ..geometry import whole_tree_l2
-from ..linalg import nonzero
 from ..types import Array, Tree
 
 
@@ -56,8 +55,9 @@ def quantile_clip(quantile: Any) -> optax.GradientTransformation:
         del params
         p: Any = quantile(state.count) if callable(quantile) else quantile
         lengths = jnp.sort(_lengths(updates))
-        fractions = jnp.arange(1, lengths.size + 1) / lengths.size
-        threshold = lengths[jnp.argmax(fractions >= jnp.minimum(p, 1))]
+        p = linalg.wide(jnp.minimum(p, 1.0))
+        fractions = (jnp.arange(1, lengths.size + 1) / lengths.size).astype(p.dtype)
+        threshold = lengths[jnp.argmax(fractions >= p)]
         clipped = _clipped_mean(updates, threshold)
         return clipped, QuantileClipState(optax.safe_increment(state.count))
 
@@ -111,7 +111,8 @@ def tracked_quantile_clip(
 
     def update(updates, state, params=None):
         del params
-        below = jnp.mean(_lengths(updates) <= state.threshold)
+        is_below = _lengths(updates) <= state.threshold
+        below = jnp.mean(is_below, dtype=state.threshold.dtype)
         threshold = state.threshold * jnp.exp(-rate * (below - quantile))
         clipped = _clipped_mean(updates, state.threshold)
         return clipped, TrackedQuantileState(threshold.astype(state.threshold.dtype))
@@ -127,5 +128,5 @@ def _lengths(per_example: Tree) -> Array:
 def _clipped_mean(per_example: Tree, threshold: Array) -> Tree:
     lengths = _lengths(per_example)
     too_long = lengths > threshold
-    factors = jnp.where(too_long, threshold / nonzero(lengths), 1)
+    factors = jnp.where(too_long, threshold / linalg.nonzero(lengths), 1)
     return tree.mean_over_workers(jax.vmap(tree.scale)(factors, per_example))
