@@ -164,6 +164,14 @@ def test_recentred_trajectory_and_its_bound():
     assert np.all(values(points)[1:] <= 2 * total * (2 * radius) ** 2 / (k + 2))
 
 
+def test_recentred_steps_of_a_small_unit_ball():
+    """By hand: the first goes to x⁰ + R lmo(g), also where squares of it underflow."""
+    x, g = jnp.zeros(2, jnp.float32), jnp.array([3, -4], jnp.float32)
+    optimizer = transforms.recentred_lmo(geometry.scaled(geometry.l2(), 1e30), 1.0)
+    updates, _ = optimizer.update(g, optimizer.init(x), x)
+    np.testing.assert_allclose(updates, [-0.6e-30, 0.8e-30], rtol=1e-6)
+
+
 def test_distance_free_trajectory_and_certificate():
     updates, total = 60, sum(np.sum(h) for h in CURVATURES)
     optimizer = transforms.distance_free_style(

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import optax
 
 from .. import checks, tree
-from ..geometry import per_leaf
+from ..geometry import per_leaf, whole_tree_l2
 from ..types import Array, Geometry, Tree, TreeGeometry
 from .momentum import MomentumState
 from .momentum import momentum as averaged
@@ -77,6 +77,6 @@ def recentred_step(a: Array, away: Tree, radius: Any, direction: Tree) -> Tree:
       away: x − x⁰.
       direction: d.
     """
-    moves = tree.norm(direction) > 0
+    moves = whole_tree_l2().norm(direction) != 0
     step = tree.scale(a, tree.sub(tree.scale(radius, direction), away))
     return tree.select(moves, step, tree.zeros_like(step))
