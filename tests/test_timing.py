@@ -202,6 +202,22 @@ def test_a_link_adds_latency_and_size_over_bandwidth():
     np.testing.assert_array_equal(linked.lower_bound, [13.5, 10.5, INF])
 
 
+def test_the_first_message_may_have_another_length():
+    link = timing.linear(up_bandwidth=[100.0, 200.0], down_latency=1.0)
+    lengths = {"bits_up": 1000, "bits_down": 1}
+    longer = timing.with_link(TWO, link, **lengths, first_bits_up=4000)
+    shorter = timing.with_link(TWO, link, **lengths, first_bits_up=200)
+    key = jax.random.key(0)
+    for law, first in ((longer, [42.0, 23.0]), (shorter, [4.0, 4.0])):
+        found = [
+            [sample(law, key, i, job, 0.0, 1) for i in (0, 1)] for job in (0, 1, 2)
+        ]
+        np.testing.assert_array_equal(found, [first, [12.0, 8.0], [12.0, 8.0]])
+        np.testing.assert_array_equal(law.mean, [12.0, 8.0])
+        least = np.minimum(first, [12.0, 8.0])
+        np.testing.assert_array_equal(law.lower_bound, least)
+
+
 def test_a_link_by_default_takes_no_time():
     law = timing.half_normal([1.0, 2.0], scale=1.0)
     free = timing.with_link(law, timing.linear(), bits_up=1e9, bits_down=1e9)

@@ -36,7 +36,8 @@ def prepare(methods, problem, keys, horizon, num_workers, compute_time, link):
 
     Returns:
       The compute times, messages included; the mechanism; the length of a message up
-      and down, the largest where it varies; which of them must be counted in the run.
+      and down, the largest where it varies, and of the first one up where that is
+      another; which of them must be counted in the run.
 
     Raises:
       ValueError: if sizes disagree, or a method can never make a step.
@@ -56,6 +57,8 @@ def prepare(methods, problem, keys, horizon, num_workers, compute_time, link):
         counted.append("bits_down")
     bits = {"bits_up": up, "bits_down": down}
     if link is not None:
+    if method.first_gradients and mechanism is not None:
+        bits["first_bits_up"] = cost.opening_bits(mechanism, point, up)
         compute_time = with_link(compute_time, link, **bits)
     return compute_time, mechanism, bits, counted
 

@@ -215,18 +215,14 @@ def execute(
     params = gathered(devices, states.params)
     # A compiled program returns its columns in alphabetical order.
     order = ["loss", "grad_norm_sq", "distance_sq", *problem.metrics, *counted]
-    at_first = num_workers * cost.dense_bits(problem.init)
     columns = {n: np.asarray(columns[n], np.float64) for n in order if n in columns}
     accounts = [_accounts(e, r, bits) for e, r in zip(events, records, strict=True)]
 
     def trace(i):
         rows = cuts[which[i]].rows
         own = accounts[which[i]] | {n: c[i][rows] for n, c in columns.items()}
-        padded = _padded(_with_discarded(own), records[which[i]])
-        if method.first_gradients:
-            padded["bits_up"] += at_first * (padded["update"] > 0)
         return Trace(
-            columns=padded,
+            columns=_padded(_with_discarded(own), records[which[i]]),
             params=jax.tree.map(lambda x: x[i], params),
             label=methods[i].label,
         )

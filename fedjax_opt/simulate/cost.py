@@ -58,6 +58,16 @@ def message_bits(
     return _longest(length, key, sent, arrays=sent)
 
 
+def opening_bits(mechanism: Mechanism, params, message: int) -> int:
+    """The `wire` bits of a worker's first gradient and of its message of round 0.
+
+    Args:
+      message: the length of a message; that of round 0 is not sent where the mechanism
+        has a silent start.
+    """
+    return dense_bits(params) + (0 if mechanism.silent_start else message)
+
+
 def broadcast_bits(mechanism: Mechanism | None, params, num_workers: int) -> int:
     """The `wire` bits that the server sends to all after a round.
 
@@ -95,7 +105,13 @@ def _shapes(params):
 
 
 def accounts(
-    events: Event, rows: np.ndarray, times: np.ndarray, *, bits_up: int, bits_down: int
+    events: Event,
+    rows: np.ndarray,
+    times: np.ndarray,
+    *,
+    bits_up: int,
+    bits_down: int,
+    first_bits_up: int | None = None,
 ) -> dict[str, np.ndarray]:
     """The columns of a trace that depend on the events alone.
 
@@ -104,6 +120,7 @@ def accounts(
       rows: [records], how many events have happened at each row of the trace.
       times: [records], the simulated time of each row, seconds.
       bits_up, bits_down: lengths of a worker's message and of the model.
+      first_bits_up: of a worker's first message; `bits_up` by default.
 
     Returns:
       Cumulative columns. Every arrival sends its message, also one that is ignored;
@@ -114,13 +131,15 @@ def accounts(
     """
     arrived = np.isfinite(events.time)
     updates = np.cumsum(events.step != 0)
-    sent_up = arrived & (events.work > 0)
+    first = bits_up if first_bits_up is None else first_bits_up
+    lengths = np.where(events.job == 0, np.int64(first), np.int64(bits_up))
+    sent_up = np.where(arrived & (events.work > 0), lengths, 0)
     sent_down = arrived & (updates != events.version)
     return {
         "worker_seconds": _worker_seconds(events, times),
         "gradients_computed": _running(np.where(arrived, events.work, 0))[rows],
         "gradients_used": _running(np.where(events.accepted, events.work, 0))[rows],
-        "bits_up": _running(sent_up.astype(np.int64))[rows] * bits_up,
+        "bits_up": _running(sent_up)[rows],
         "bits_down": _running(sent_down.astype(np.int64))[rows] * bits_down,
     }
 

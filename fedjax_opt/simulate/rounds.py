@@ -10,6 +10,7 @@ from jax.sharding import Mesh
 
 from .. import needs, tree
 from ..types import Mechanism, Method
+from .cost import dense_bits
 from .distribute import DistributeState, coming_keys, distribute
 from .downlink import downlink, eval_params
 from .layout import over, stacked
@@ -70,6 +71,7 @@ def rounds(
         draws=problem.draw is not None and not method.full_gradients,
         ordered=order is not None,
         mixed=refresh is not None and not references,
+        between=needs.mixes(estimator, params),
     )
 
     def of_workers(own, common):
@@ -127,14 +129,19 @@ def rounds(
     if method.downlink is not None:
         optimizer = downlink(optimizer, method.downlink(), key=down_key)
 
-    def lengths(optimizer_state):
-        """Of the last round: up; down where that is not the model."""
+    def lengths(round_index, optimizer_state):
+        """Of this round: up; down where that is not the model."""
         info = _adapter(method, optimizer_state).info
+        up = info.bits.wire
+        if method.first_gradients:
+            silent = mechanism.silent_start
+            first = float(num_workers * dense_bits(params))
+            up = _with_first_gradients(up, first, round_index == 0, silent)
         if method.downlink is not None:
-            return info.bits.wire, optimizer_state.info.bits.wire
+            return up, optimizer_state.info.bits.wire
         if mechanism.bits_down is not None:
-            return info.bits.wire, info.down.wire
-        return (info.bits.wire,)
+            return up, info.down.wire
+        return (up,)
 
     def seen(state):
         """The point that workers are sent."""
@@ -166,7 +173,7 @@ def rounds(
             order=epoch,
             optimizer=optimizer_state,
             round=state.round + 1,
-            bits=_counted(state.bits, lengths(optimizer_state)),
+            bits=_counted(state.bits, lengths(state.round, optimizer_state)),
         )
 
     def advance(state, stream, first, last):
@@ -179,7 +186,7 @@ def rounds(
         order=components(0),
         optimizer=optimizer_state,
         round=beginning,
-        bits=_nothing_sent(len(lengths(optimizer_state))),
+        bits=_nothing_sent(len(lengths(beginning, optimizer_state))),
     )
     return state, advance
 
@@ -193,6 +200,14 @@ def _adapter(method: Method, optimizer_state) -> DistributeState:
 def _nothing_sent(directions: int):
     with jax.enable_x64(True):
         return (jnp.zeros((), jnp.float64),) * directions
+
+
+def _with_first_gradients(messages, first: float, begins, silent: bool):
+    """The length of the first gradients and of messages, in 64 bits."""
+    with jax.enable_x64(True):
+        messages = messages.astype(jnp.float64)
+        opening = jnp.float64(first) if silent else first + messages
+        return jnp.where(begins, opening, messages)
 
 
 def _counted(bits, lengths):

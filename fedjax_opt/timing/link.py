@@ -33,12 +33,22 @@ def linear(
 
 
 def with_link(
-    compute_time: ComputeTime, link: Link, *, bits_up, bits_down
+    compute_time: ComputeTime, link: Link, *, bits_up, bits_down, first_bits_up=None
 ) -> ComputeTime:
     """A cluster whose jobs include their messages.
 
     A job begins with the download of its starting point and ends with the upload of
     its message, so its duration is  down(bits_down) + compute + up(bits_up).
+
+    Args:
+      compute_time: of the computations alone.
+      link: of as many workers.
+      bits_up, bits_down: lengths of a message.
+      first_bits_up: of the message of every worker's first job, where that is another.
+        The mean and the distribution are those of the later jobs.
+
+    Raises:
+      ValueError: if the link describes another number of workers.
     """
     workers = np.arange(size(compute_time))
     for numbers in jax.tree.leaves(link):
@@ -47,13 +57,20 @@ def with_link(
                 f"the link describes {len(numbers)} workers, the cluster "
                 f"{workers.size}; give one number, or one per worker"
             )
-    messages = np.asarray(
-        link.down(workers, bits_down) + link.up(workers, bits_up), np.float64
-    )
-    mean, cdf = compute_time.mean, compute_time.cdf
+
+    def seconds(bits):
+        both = link.down(workers, bits_down) + link.up(workers, bits)
+        return np.asarray(both, np.float64)
+
+    messages, mean, cdf = seconds(bits_up), compute_time.mean, compute_time.cdf
+    sample, least = Partial(_with_messages, compute_time.sample, messages), messages
+    if first_bits_up is not None:
+        first = seconds(first_bits_up)
+        sample = Partial(_with_first_messages, compute_time.sample, first, messages)
+        least = np.minimum(first, messages)
     return ComputeTime(
-        Partial(_with_messages, compute_time.sample, messages),
-        compute_time.lower_bound + messages,
+        sample,
+        compute_time.lower_bound + least,
         None if mean is None else mean + messages,
         None if cdf is None else Partial(_with_messages_cdf, cdf, messages),
         steady=compute_time.steady,
@@ -74,6 +91,11 @@ def _seconds(latency, bandwidth, worker, bits):
 
 def _with_messages(sample, messages, key, worker, job, now, work):
     return sample(key, worker, job, now, work) + messages[worker]
+
+
+def _with_first_messages(sample, first, messages, key, worker, job, now, work):
+    seconds = jnp.where(job == 0, first[worker], messages[worker])
+    return sample(key, worker, job, now, work) + seconds
 
 
 def _with_messages_cdf(cdf, messages, seconds):
