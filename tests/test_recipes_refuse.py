@@ -84,11 +84,29 @@ UNSCALED = r"needs a contractive compressor; rand_k.*Wrap it: wrap\.scaled\("
             RAND | {"server_compressor": rand_k(2), "momentum": 1.0},
             r"momentum must lie in \[0, 1\)",
         ),
+        ("rennala_mvr", {"batch_size": 2, "momentum": 2.0}, "mvr needs the weight"),
+        ("hogwild", {"max_delay": 1, "overwrite_probability": 2.0}, "probability"),
     ],
 )
 def test_mistakes_are_named(name, options, message):
     with pytest.raises(ValueError, match=message):
         getattr(methods, name)(step_size=0.1, **options)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("rennala_lmo", {"batch_size": 2}),
+        ("ringmaster_lmo", {"delay_threshold": 2}),
+        ("delay_adaptive_lmo", {}),
+        ("norm_ef21_gd", TOP),
+        ("norm_ec_gd", {"alpha": 1.0, "estimate_step": 0.5}),
+        ("ef21_muon", TOP),
+    ],
+)
+def test_the_length_of_a_step_is_positive(name, options):
+    with pytest.raises(ValueError, match="step_size must be positive, got -1.0"):
+        getattr(methods, name)(step_size=-1.0, **options)
 
 
 OF_A_COIN = {

@@ -3,7 +3,7 @@
 from jax.tree_util import Partial
 
 from .. import checks, estimators, events, transforms
-from ..static import bind
+from ..static import bind, checked
 from ..types import Geometry, Method, TreeGeometry
 
 
@@ -33,6 +33,6 @@ def delay_adaptive_lmo(
     return Method(
         schedule=events.delay_adaptive_asgd(),
         estimator=Partial(estimators.sgd),
-        optimizer=Partial(bind(transforms.lmo_step, geometry), step_size, momentum),
+        optimizer=checked(bind(transforms.lmo_step, geometry), step_size, momentum),
         label="delay_adaptive_lmo",
     )

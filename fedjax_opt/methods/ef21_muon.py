@@ -50,7 +50,7 @@ def ef21_muon(
         estimator=checked(_momentum, momentum),
         mechanism=Partial(constant(mechanisms.ef21(compressor))),
         downlink=downlink,
-        optimizer=Partial(bind(transforms.lmo_step, geometry), step_size),
+        optimizer=checked(bind(transforms.lmo_step, geometry), step_size),
         label="ef21_muon",
     )
 

@@ -4,6 +4,7 @@ import optax
 from jax.tree_util import Partial
 
 from .. import estimators, events, transforms
+from ..static import checked
 from ..types import Method
 
 
@@ -38,7 +39,7 @@ def hogwild(
     return Method(
         schedule=events.hogwild(max_delay=max_delay, read=read, worst=worst),
         estimator=Partial(estimators.sgd),
-        optimizer=Partial(_sgd, step_size, overwrite_probability),
+        optimizer=checked(_sgd, step_size, overwrite_probability),
         read=Partial(events.read_coordinates) if mixed else None,
         label="hogwild",
     )

@@ -33,7 +33,7 @@ def norm_ec_gd(*, step_size, alpha, estimate_step, noise=None) -> Method:
         schedule=events.synchronous(),
         estimator=Partial(estimators.sgd),
         mechanism=checked(norm_ec, alpha, estimate_step=estimate_step, noise=noise),
-        optimizer=Partial(bind(transforms.lmo_step, whole_tree_l2()), step_size),
+        optimizer=checked(bind(transforms.lmo_step, whole_tree_l2()), step_size),
         full_gradients=True,
         label="norm_ec_gd",
     )

@@ -4,7 +4,7 @@ from jax.tree_util import Partial
 
 from .. import estimators, events, mechanisms, transforms
 from ..geometry import whole_tree_l2
-from ..static import bind, constant
+from ..static import bind, checked, constant
 from ..types import Compressor, Method, TreeCompressor
 
 
@@ -28,7 +28,7 @@ def norm_ef21_gd(*, step_size, compressor: Compressor | TreeCompressor) -> Metho
         schedule=events.synchronous(),
         estimator=Partial(estimators.sgd),
         mechanism=Partial(constant(mechanisms.ef21(compressor))),
-        optimizer=Partial(bind(transforms.lmo_step, whole_tree_l2()), step_size),
+        optimizer=checked(bind(transforms.lmo_step, whole_tree_l2()), step_size),
         full_gradients=True,
         label="norm_ef21_gd",
     )

@@ -36,6 +36,6 @@ def norm_ef21_sgdm(
         schedule=events.synchronous(),
         estimator=checked(sgdm, momentum),
         mechanism=Partial(constant(mechanisms.ef21(compressor))),
-        optimizer=Partial(bind(transforms.lmo_step, whole_tree_l2()), step_size),
+        optimizer=checked(bind(transforms.lmo_step, whole_tree_l2()), step_size),
         label="norm_ef21_sgdm",
     )

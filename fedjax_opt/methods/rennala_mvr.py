@@ -4,6 +4,7 @@ import optax
 from jax.tree_util import Partial
 
 from .. import estimators, events
+from ..static import checked
 from ..types import Method
 
 
@@ -41,9 +42,9 @@ def rennala_mvr(
       were not available, nor was the precise rule of the inexact variant.
     """
     if inexact:
-        estimator = Partial(_inexact, momentum, correction)
+        estimator = checked(_inexact, momentum, correction)
     else:
-        estimator = Partial(estimators.mvr, momentum)
+        estimator = checked(estimators.mvr, momentum)
     return Method(
         schedule=events.rennala(
             batch_size=batch_size,

@@ -3,7 +3,7 @@
 from jax.tree_util import Partial
 
 from .. import checks, estimators, events, transforms
-from ..static import bind
+from ..static import bind, checked
 from ..types import Geometry, Method, TreeGeometry
 
 
@@ -67,6 +67,6 @@ def ringmaster_lmo(
     return Method(
         schedule=schedule,
         estimator=Partial(estimators.sgd),
-        optimizer=Partial(bind(transforms.lmo_step, geometry), step_size, momentum),
+        optimizer=checked(bind(transforms.lmo_step, geometry), step_size, momentum),
         label="ringmaster_lmo",
     )
