@@ -151,6 +151,13 @@ from .mindflayer import mindflayer as mindflayer
 from .mindflayer import mindflayer_allocation as mindflayer_allocation
 from .mindflayer import mindflayer_times as mindflayer_times
 from .mindflayer import vecna_weights as vecna_weights
+from .page_sampling import Sampling as Sampling
+from .page_sampling import importance_sampling as importance_sampling
+from .page_sampling import independent_sampling as independent_sampling
+from .page_sampling import page_lyapunov as page_lyapunov
+from .page_sampling import page_step_size as page_step_size
+from .page_sampling import uniform_sampling as uniform_sampling
+from .page_sampling import weighted_smoothness as weighted_smoothness
 from .rates import EF21Constants as EF21Constants
 from .rates import Lyapunov as Lyapunov
 from .rates import diana_lyapunov as diana_lyapunov

@@ -33,6 +33,8 @@ def page(
 
         1/γ = L₋ + L± √((1−p)/(pS)),    K >= (2Δ/ε) / γ
 
+    For other ways to draw differences see `page_step_size`.
+
     Args:
       smoothness: L₋.
       smoothness_spread: L±; 0 if all ∇fⱼ differ by constants.

@@ -126,10 +126,26 @@ def line_variance(rows, samples, params):
     return np.sum(np.var(2 * residuals[:, None] * extended, axis=0)) / samples
 
 
+def importance_variance(shares, samples, params):
+    """Of the mean of so many draws of gⱼ/(m pⱼ)."""
+    residuals = ROWS @ params["w"] + params["c"] - TARGETS
+    rows = 2 * residuals[:, None] * np.hstack([ROWS, np.ones((len(ROWS), 1))])
+    squares = np.sum(rows**2, axis=1) / shares / len(ROWS) ** 2
+    return (np.sum(squares) - np.sum(rows.mean(0) ** 2)) / samples
+
+
 def least_squares(**options):
     data = {"a": ROWS, "t": TARGETS}
     init = {"w": jnp.zeros(3), "c": jnp.zeros(())}
     return problems.from_loss(line, data, init=init, **options)
+
+
+LIKELIHOODS = np.arange(1.0, 12.0)
+
+
+def sampled_least_squares():
+    rule = problems.draws.importance(LIKELIHOODS, 2)
+    return problems.sampled(least_squares(), rule)
 
 
 logistic = partial(problems.logistic_regression, ROWS, LABELS)
@@ -212,6 +228,11 @@ CASES = QUADRATICS | {
         partial(least_squares, samples_per_gradient=1),
         partial(line_loss, EVERYTHING),
         variance=partial(line_variance, EVERYTHING[0], 1),
+    ),
+    "own loss, sampled by importance": Case(
+        sampled_least_squares,
+        partial(line_loss, EVERYTHING),
+        variance=partial(importance_variance, LIKELIHOODS / LIKELIHOODS.sum(), 2),
     ),
     "own loss, split": Case(
         partial(least_squares, split=UNEQUAL, samples_per_gradient=2),
