@@ -245,6 +245,14 @@ def test_gluon_in_its_limits():
         assert not any(np.any(x) for x in out)
 
 
+def test_gluon_where_dual_norms_overflow():
+    """By hand: Σ|gᵢ| is 6e38 and 2, tᵢ is 1/L1 and 2/(1 + 4 · 2)."""
+    g = [jnp.array([3e38, -3e38], jnp.float32), jnp.ones(2, jnp.float32)]
+    out = once(transforms.scale_by_gluon(geometry.linf(), 1.0, 4.0), g)
+    np.testing.assert_allclose(out[0], [0.25, -0.25], rtol=1e-6)
+    np.testing.assert_allclose(out[1], [2 / 9, 2 / 9], rtol=1e-6)
+
+
 @pytest.mark.parametrize("epsilon", [3.0, 0.5])
 def test_gluon_keeps_the_bound_of_the_theorem(epsilon):
     """f = Σᵢ ½cᵢ‖Xᵢ‖²_F in l2, l∞ and the spectral norm, from X⁰ of normal numbers.
