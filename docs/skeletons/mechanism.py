@@ -34,4 +34,6 @@ def skeleton(compressor: Compressor | TreeCompressor) -> Mechanism:
     def server(keys, aggregate, mask, state):  # mask [n] tells who came
         return aggregate, state  # the estimate of ∇f(x), and the new state
 
+    # linear=True where the server's state adds up messages: a median of them is then
+    # refused. everybody=True where nobody may be absent.
     return Mechanism(init, worker, c.decode, server, c.bits, c.add)
