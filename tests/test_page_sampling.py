@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from exact_quadratics import KINDS, FiniteSums, choices, square
 from jax.tree_util import Partial
 from mechanism_draws import of_all, round_keys
 from trajectory import UPDATES, N, measured
@@ -202,6 +203,34 @@ def test_one_step_decreases_the_lyapunov_function(name, lowest):
             assert page.excess(page.gamma, x, error) <= 1e-10 * scale
             broken += page.excess(4 * page.gamma, x, error) > 1e-10 * scale
     assert broken >= 50  # of 500: a step four times as long is too long
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_one_step_of_several_workers(kind):
+    """f − f* + (γ/p)|g − ∇f|²; one component each, drawn by each worker for itself."""
+    q = FiniteSums(1, n=3, m=M, d=D, kind=kind)
+    gamma = theory.page_step_size(
+        q.smoothness,
+        q.sample_smoothness,
+        sampling=theory.uniform_sampling(M, 1, replacement=True),
+        probability=P,
+        strong_convexity=q.strong_convexity,
+        num_workers=3,
+    )
+    weight, contraction = theory.page_lyapunov(
+        gamma, probability=P, strong_convexity=q.strong_convexity
+    )
+    random, ratios = np.random.default_rng(0), []
+    for _ in range(300):
+        x = q.minimum + random.normal(size=D) * 10 ** random.uniform(-1, 1)
+        error = random.normal(size=D) * 10 ** random.uniform(-1, 1)
+        new = x - gamma * (q.mean @ x - q.slope + error)
+        changes = q.parts @ (new - x)  # [3, M, D]
+        drawn = changes[np.arange(3), choices(M, 3)].mean(axis=1)  # all M³ outcomes
+        noise = square(error + drawn - changes.mean(axis=(0, 1))).mean()
+        after = q.gap(new) + weight * (1 - P) * noise
+        ratios.append(after / (q.gap(x) + weight * square(error)) / contraction)
+    assert 0.3 < max(ratios) <= 1 + 1e-12
 
 
 # ---------------------------------------------------------------- draws

@@ -82,6 +82,9 @@ def independent_sampling(probabilities) -> Sampling:
 
         A = 1/Σⱼ (pⱼ/(1−pⱼ)),    B = 0,    wⱼ proportional to pⱼ/(1−pⱼ)
 
+    `fo.problems.draws` has no rule for it: arrays of fixed shape would take all m
+    gradients.
+
     Args:
       probabilities: [m], in (0, 1), for the expected batch size Σⱼ pⱼ.
 
