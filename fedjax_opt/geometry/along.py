@@ -5,9 +5,11 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+from jax.tree_util import Partial
 
 from .. import static
 from ..types import Array, Geometry
+from .operands import operand
 
 
 def along(geometry: Geometry, *, axis: int) -> Geometry:
@@ -46,10 +48,12 @@ def _along(geometry: Geometry, axis: int) -> Geometry:
     def dual(g):
         return jnp.sum(_each(geometry.dual, g, axis))
 
-    def lmo(g):
-        return jnp.moveaxis(_each(geometry.lmo, g, axis), -1, axis)
-
+    lmo = Partial(static.bind(_lmo, axis), operand(geometry.lmo))
     return Geometry(norm, dual, lmo)
+
+
+def _lmo(axis: int, lmo: Partial, g: Array) -> Array:
+    return jnp.moveaxis(_each(lmo, g, axis), -1, axis)
 
 
 def _each(function: Callable[[Array], Array], x: Array, axis: int) -> Array:

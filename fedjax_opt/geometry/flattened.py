@@ -4,9 +4,11 @@ import math
 from collections.abc import Sequence
 
 import jax.numpy as jnp
+from jax.tree_util import Partial
 
 from .. import linalg, static
-from ..types import Geometry
+from ..types import Array, Geometry
+from .operands import operand
 from .scaled import scaled
 from .spectral import spectral
 
@@ -78,20 +80,25 @@ def spectral_conv(
 
 @static.memoised
 def _flattened(geometry: Geometry, reduction: tuple, output: tuple) -> Geometry:
-    def matrix(x):
-        order = _order(x.shape, reduction, output)
-        sizes = [x.shape[axis] for axis in order]
-        d_in = math.prod(sizes[: len(reduction)])
-        return x.transpose(order).reshape(d_in, math.prod(sizes[len(reduction) :]))
-
-    def lmo(g):
-        order = _order(g.shape, reduction, output)
-        step = geometry.lmo(matrix(g)).reshape([g.shape[axis] for axis in order])
-        return jnp.transpose(step, sorted(range(g.ndim), key=order.__getitem__))
-
+    matrix = static.bind(_matrix, reduction, output)
     return Geometry(
-        lambda x: geometry.norm(matrix(x)), lambda g: geometry.dual(matrix(g)), lmo
+        lambda x: geometry.norm(matrix(x)),
+        lambda g: geometry.dual(matrix(g)),
+        Partial(static.bind(_lmo, reduction, output), operand(geometry.lmo)),
     )
+
+
+def _matrix(reduction: tuple, output: tuple, x: Array) -> Array:
+    order = _order(x.shape, reduction, output)
+    sizes = [x.shape[axis] for axis in order]
+    d_in = math.prod(sizes[: len(reduction)])
+    return x.transpose(order).reshape(d_in, math.prod(sizes[len(reduction) :]))
+
+
+def _lmo(reduction: tuple, output: tuple, lmo: Partial, g: Array) -> Array:
+    order = _order(g.shape, reduction, output)
+    step = lmo(_matrix(reduction, output, g)).reshape([g.shape[axis] for axis in order])
+    return jnp.transpose(step, sorted(range(g.ndim), key=order.__getitem__))
 
 
 def _order(shape: tuple, reduction: tuple, output: tuple) -> list[int]:

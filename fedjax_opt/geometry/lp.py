@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from .. import static
 from ..linalg import nonzero, shrunk
 from ..types import Array, Geometry
+from .operands import given
 
 
 def lp(p: Any) -> Geometry:
@@ -33,13 +34,13 @@ def lp(p: Any) -> Geometry:
 @static.memoised
 def _lp(p) -> Geometry:
     q = p / (p - 1)
+    return Geometry(lambda x: _norm(x, p), lambda g: _norm(g, q), given(_lmo, q))
 
-    def lmo(g):
-        size, _ = shrunk(jnp.abs(g))
-        share = size / nonzero(_norm(size, q))
-        return -(jnp.sign(g) * (share ** (q - 1)).astype(g.dtype))
 
-    return Geometry(lambda x: _norm(x, p), lambda g: _norm(g, q), lmo)
+def _lmo(q: Any, g: Array) -> Array:
+    size, _ = shrunk(jnp.abs(g))
+    share = size / nonzero(_norm(size, q))
+    return -(jnp.sign(g) * (share ** (q - 1)).astype(g.dtype))
 
 
 def _norm(x: Array, p) -> Array:

@@ -18,10 +18,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.tree_util import Partial
 
 from .. import linalg, static, tree
 from ..types import Array, Geometry, Tree, TreeGeometry
 from .linf import linf
+from .operands import operand
 
 # Equal leaves of at least so many entries are taken one after the other on a CPU.
 LARGE = 64 * 64
@@ -159,13 +161,13 @@ def _steps(geometries: Sequence[Geometry], leaves: list[Array]) -> list[Array]:
         groups.setdefault(kind, []).append(i)
     steps = {}
     for group in groups.values():
-        lmo = geometries[group[0]].lmo
+        lmo = operand(geometries[group[0]].lmo)
         steps |= zip(group, _batched(lmo, [leaves[i] for i in group]), strict=True)
     return [steps[i] for i in range(len(leaves))]
 
 
-@functools.partial(jax.jit, static_argnums=0)
-def _batched(lmo: Callable[[Array], Array], leaves: list[Array]) -> list[Array]:
+@jax.jit
+def _batched(lmo: Partial, leaves: list[Array]) -> list[Array]:
     """The lmo of equal leaves, compiled once for all of them.
 
     On a CPU the products of one large matrix use all cores and stay in the cache: five

@@ -1,10 +1,12 @@
 """A norm times a factor: balls of another radius, operator norms of layers."""
 
-from collections.abc import Callable
 from typing import Any
 
+from jax.tree_util import Partial
+
 from .. import checks, static, tree
-from ..types import Geometry
+from ..types import Array, Geometry
+from .operands import given, operand
 
 
 def scaled(geometry: Geometry, factor: Any) -> Geometry:
@@ -32,9 +34,10 @@ def scaled(geometry: Geometry, factor: Any) -> Geometry:
 
 @static.memoised
 def _scaled(geometry: Geometry, factor: Any) -> Geometry:
-    of_shape: Callable[[tuple], Any] = (
-        factor if callable(factor) else lambda shape: factor
-    )
+    if callable(factor):
+        of_shape = Partial(factor)
+    else:
+        of_shape = given(_of_any, factor)
 
     def norm(x):
         return geometry.norm(x) * of_shape(x.shape)
@@ -42,8 +45,14 @@ def _scaled(geometry: Geometry, factor: Any) -> Geometry:
     def dual(g):
         return geometry.dual(g) / of_shape(g.shape)
 
-    def lmo(g):
-        step = geometry.lmo(g)  # first: it refuses what it does not fit
-        return tree.scale(1 / of_shape(g.shape), step)
+    return Geometry(norm, dual, Partial(_lmo, operand(geometry.lmo), of_shape))
 
-    return Geometry(norm, dual, lmo)
+
+def _lmo(lmo: Partial, of_shape: Partial, g: Array) -> Array:
+    step = lmo(g)  # first: it refuses what it does not fit
+    return tree.scale(1 / of_shape(g.shape), step)
+
+
+def _of_any(factor: Any, shape: tuple) -> Any:
+    del shape
+    return factor

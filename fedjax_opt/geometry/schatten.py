@@ -2,11 +2,14 @@
 
 from typing import Any
 
+from jax.tree_util import Partial
+
 from .. import linalg, static
-from ..types import Geometry
+from ..types import Array, Geometry
 from .l1 import l1
 from .lp import lp
 from .matrix import require_matrix
+from .operands import operand
 
 
 @static.memoised
@@ -53,9 +56,10 @@ def _of_singular_values(vector: Geometry) -> Geometry:
         require_matrix(g.shape)
         return vector.dual(linalg.singular_values(g))
 
-    def lmo(g):
-        require_matrix(g.shape)
-        small, _ = linalg.shrunk(g)  # the lmo is the same
-        return linalg.map_singular_values(vector.lmo, small).astype(g.dtype)
+    return Geometry(norm, dual, Partial(_lmo, operand(vector.lmo)))
 
-    return Geometry(norm, dual, lmo)
+
+def _lmo(of_values: Partial, g: Array) -> Array:
+    require_matrix(g.shape)
+    small, _ = linalg.shrunk(g)  # the lmo is the same
+    return linalg.map_singular_values(of_values, small).astype(g.dtype)

@@ -268,6 +268,51 @@ def test_second_call_does_not_compile():
 
 
 @pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda one, c: geometry.scaled(one, c),
+        lambda one, c: geometry.along(geometry.scaled(one, c), axis=0),
+        lambda one, c: geometry.flattened(
+            geometry.scaled(one, c), reduction_axes=1, output_axes=0
+        ),
+    ],
+)
+def test_a_norm_with_another_array_does_not_compile(wrap):
+    """Made anew for each array, it still is one program, with the array's number."""
+    count = 0
+    largest, total, sign = geometry.linf()
+
+    def lmo(g):
+        nonlocal count
+        count += 1
+        return sign(g)
+
+    one, g = Geometry(largest, total, lmo), draw({"a": (3, 2), "b": (3, 2)}, 0)
+    for factor in (2.0, 4.0):
+        norm = geometry.per_leaf(wrap(one, jnp.asarray(factor)))
+        expected = jax.tree.map(lambda x, c=factor: -jnp.sign(x) / c, g)
+        assert_close(norm.lmo(g), expected, 1e-15)
+        if factor == 2:
+            first = count
+    assert count == first
+
+
+def test_traced_powers_of_matrices_may_be_swept():
+    g = draw((4, 3), 0)
+
+    def step(p):
+        return [
+            geometry.per_leaf(norm).lmo(g)
+            for norm in (geometry.lp(p), geometry.schatten(p))
+        ]
+
+    swept = jax.jit(jax.vmap(step))(jnp.array([1.5, 3.0]))
+    for i, p in enumerate((1.5, 3.0)):
+        alone = geometry.lp(p).lmo(g), geometry.schatten(p).lmo(g)
+        assert_close([x[i] for x in swept], list(alone), 1e-12)
+
+
+@pytest.mark.parametrize(
     "build, error, message",
     [
         (lambda: geometry.spectral("newton"), ValueError, "unknown kernel 'newton'"),
