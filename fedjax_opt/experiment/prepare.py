@@ -56,9 +56,9 @@ def prepare(methods, problem, keys, horizon, num_workers, compute_time, link):
     if method.downlink is not None or (mechanism and mechanism.bits_down):
         counted.append("bits_down")
     bits = {"bits_up": up, "bits_down": down}
-    if link is not None:
     if method.first_gradients and mechanism is not None:
         bits["first_bits_up"] = cost.opening_bits(mechanism, point, up)
+    if link is not None:
         compute_time = with_link(compute_time, link, **bits)
     return compute_time, mechanism, bits, counted
 
@@ -257,11 +257,6 @@ def _check_points(method: Method, problem: Problem, name: str) -> None:
         raise ValueError(
             f"{name} has an estimator that wants gradients at points of its own, which "
             "the server names: make it the optimizer, or the first of its chain"
-        )
-    if any(need.mixture is not None for need in of_estimator):
-        raise ValueError(
-            f"{name} has an estimator that needs hvp= at a mixed point, which a run "
-            "does not draw: leave its key out"
         )
     of_optimizer = needs.of(method.optimizer(), problem.init)
     if method.downlink is not None and any(need.point for need in of_optimizer):
