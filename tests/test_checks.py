@@ -12,7 +12,7 @@ from fedjax_opt.compressors import (
     identity,
     natural,
     rand_k,
-    sign,
+    scaled_sign,
     top_k,
     wrap,
 )
@@ -35,11 +35,11 @@ def nothing_certified(label=""):
         identity(),
         top_k(10),
         top_k(fraction=0.01),
-        sign(),
+        scaled_sign(),
         natural(),
         wrap.scaled(rand_k(10)),
         wrap.per_leaf(top_k(10)),
-        wrap.whole_tree(sign()),
+        wrap.whole_tree(scaled_sign()),
         top_k(10**9),
     ],
 )
@@ -131,9 +131,7 @@ def test_one_of_two_certificates_will_do(c):
 
 @pytest.mark.parametrize("c", [hard_threshold(1.0), higgs(1), comp(2, 3)])
 def test_neither_certificate_is_refused(c):
-    text = text_of(
-        lambda: checks.contractive_or_unbiased(c, user="v5_map"), ValueError
-    )
+    text = text_of(lambda: checks.contractive_or_unbiased(c, user="v5_map"), ValueError)
     assert text == (
         f"v5_map needs a contractive or an unbiased compressor; {c.label} certifies "
         "neither alpha nor omega. Take one that does, such as top_k or rand_k."

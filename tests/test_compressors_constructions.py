@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fedjax_opt.compressors import identity, natural, rand_k, sign, top_k, wrap
+from fedjax_opt.compressors import identity, natural, rand_k, scaled_sign, top_k, wrap
 from fedjax_opt.compressors.constructions import (
     averaged,
     composed,
@@ -118,13 +118,13 @@ def test_induced_certificate_is_attained_on_equal_entries():
 
 
 def test_an_exact_part_makes_the_whole_exact(key):
-    for c in (induced(sign(), identity()), induced(identity(), rand_k(1))):
+    for c in (induced(scaled_sign(), identity()), induced(identity(), rand_k(1))):
         np.testing.assert_allclose(apply(c, key, jnp.asarray(X)), X, rtol=1e-15)
         assert c.certificate(12).omega == 0
 
 
 def test_induced_signs_cost_a_byte_and_a_half_more_than_the_rest(key):
-    c, x = induced(sign(), rand_k(3)), jnp.asarray(X, jnp.float32)
+    c, x = induced(scaled_sign(), rand_k(3)), jnp.asarray(X, jnp.float32)
     message = c.encode(keys_of(key), x)
     # 12 signs and a number; three numbers, three indices, 8 bits for the subset.
     expected = Bits(values=44 + 96, wire=48 + 120, entropy=44 + 104)

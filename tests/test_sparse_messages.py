@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fedjax_opt.aggregators import coordinate_median, mean
-from fedjax_opt.compressors import identity, natural, rand_k, sign, top_k, wrap
+from fedjax_opt.compressors import identity, natural, rand_k, scaled_sign, top_k, wrap
 from fedjax_opt.keys import in_round, public
 from fedjax_opt.mechanisms import dcgd, diana, ef14, ef21
 from fedjax_opt.simulate.distribute import distribute
@@ -70,7 +70,7 @@ def test_adding_is_decoding_and_adding(name):
 
 
 def test_what_is_as_short_decoded_is_not_added():
-    for c in (identity(), natural(), sign()):
+    for c in (identity(), natural(), scaled_sign()):
         for lifted in (wrap.per_leaf(c), wrap.whole_tree(c)):
             assert lifted.add is None
             onto, message = draw(0), lifted.encode(in_round(KEY, 0, N), draw(1))

@@ -28,6 +28,7 @@ from .perm_k import perm_k as perm_k
 from .rand_k import rand_k as rand_k
 from .rand_seq_k import rand_seq_k as rand_seq_k
 from .rank_r import rank_r as rank_r
+from .scaled_sign import scaled_sign as scaled_sign
 from .sign import sign as sign
 from .sparsifier import sparsifier as sparsifier
 from .symmetric import symmetric as symmetric

@@ -5,6 +5,7 @@ from .identity import identity
 from .natural import natural
 from .rand_k import rand_k
 from .rand_seq_k import rand_seq_k
+from .scaled_sign import scaled_sign
 from .sign import sign
 from .terngrad import terngrad
 from .top_k import top_k
@@ -13,6 +14,7 @@ from .top_lek import top_lek
 WHOLE = {
     "identity": identity,
     "natural": natural,
+    "scaled_sign": scaled_sign,
     "sign": sign,
     "terngrad": terngrad,
 }

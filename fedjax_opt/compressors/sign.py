@@ -1,59 +1,52 @@
-"""Scaled sign. arXiv:1901.09847."""
+"""Sign, without a scale. arXiv:1802.04434."""
 
-from typing import NamedTuple
+import math
 
 import jax.numpy as jnp
+import numpy as np
 
 from ..static import memoised
-from ..types import Array, Bits, Certificate, Compressor
-from .payload import bits_per_number, wire_bits
+from ..types import Bits, Certificate, Compressor
+from .payload import wire_bits
 
-
-class Signs(NamedTuple):
-    """The signs of d numbers and their common magnitude.
-
-    Attributes:
-      packed: [⌈d/8⌉] bytes, one bit per entry: 1 where xᵢ >= 0.
-      scale: |x|₁/d.
-    """
-
-    packed: Array
-    scale: Array
+_DIGITS = 5  # 3⁵ = 243 fit into a byte
 
 
 @memoised
 def sign() -> Compressor:
-    """Sends one bit per entry and the mean absolute value.
+    """Sends the signs alone, whatever the entries' size.
 
-        C(x) = (|x|₁/d) sgn(x),   |C(x) − x|² = |x|² − |x|₁²/d,   α = 1/d
+        C(x)ᵢ = sgn(xᵢ),   sgn(0) = 0
 
-    One bit cannot say zero, so zero entries get the sign +. The identity above, and
-    with it α, holds whichever sign they get; the zero vector has scale 0 and maps
-    to itself.
+    It certifies nothing: it is biased, and |C(x) − x| is bounded neither by |x| nor
+    absolutely, so that mechanisms with a memory refuse it; `scaled_sign` is their
+    compressor. It belongs into signSGD: `mechanisms.dcgd(sign())` has the mean of the
+    workers' signs as its estimate, and the sign of that, such as the step of
+    `transforms.scale_by_lmo(geometry.linf())`, is the majority vote.
 
     Returns:
-      A Compressor, deterministic. Its message is d bits and one number.
+      A Compressor, deterministic. Its message is d digits −1, 0, 1, five in a byte;
+      as its entropy counts ⌈d log₂ 3⌉. One bit per entry would have no zero.
 
-    Reference: Karimireddy, Rebjock, Stich, Jaggi (2019). arXiv:1901.09847.
+    Reference: Bernstein, Wang, Azizzadenesheli, Anandkumar (2018). arXiv:1802.04434.
     """
+    powers = np.array([3**i for i in range(_DIGITS)], np.uint8)
 
     def encode(keys, x):
-        flat = x.ravel()
-        magnitude = jnp.abs(flat).astype(jnp.promote_types(x.dtype, jnp.float32))
-        # Divided first: the sum of huge entries must not overflow.
-        scale = jnp.sum(magnitude / x.size).astype(x.dtype)
-        return Signs(jnp.packbits(flat >= 0), scale)
+        digits = jnp.sign(x.ravel()).astype(jnp.int8) + 1
+        rows = jnp.pad(digits, (0, -x.size % _DIGITS)).reshape(-1, _DIGITS)
+        return jnp.sum(rows.astype(jnp.uint8) * powers[None], axis=1, dtype=jnp.uint8)
 
     def decode(keys, message, like):
-        positive = jnp.unpackbits(message.packed, count=like.size).astype(bool)
-        scale = message.scale.astype(like.dtype)
-        return jnp.where(positive, scale, -scale).reshape(like.shape)
+        digits = message[:, None] // powers[None] % 3
+        signs = digits.ravel()[: like.size].astype(jnp.int8) - 1
+        return signs.astype(like.dtype).reshape(like.shape)
 
     def bits(keys, message, like):
-        values = like.size + bits_per_number(message.scale)
-        return Bits(values, wire_bits(message), values)
+        length = wire_bits(message)
+        return Bits(length, length, math.ceil(like.size * math.log2(3)))
 
     def certificate(d):
-        return Certificate(alpha=1 / d, eta=(1 - 1 / d) ** 0.5, variance=0.0)
+        return Certificate()
 
     return Compressor(encode, decode, bits, certificate, "sign()")

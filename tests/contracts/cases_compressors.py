@@ -14,6 +14,7 @@ from fedjax_opt.compressors import (
     natural,
     rand_k,
     rand_seq_k,
+    scaled_sign,
     sign,
     top_k,
     wrap,
@@ -33,6 +34,7 @@ SIMPLE = {
     ),
     "top_k": Case(
         make=lambda: top_k(3),
+        smallest=(3,),
         bits=THREE_OF_TWELVE,
         alpha=lambda d: 3 / d,
         eta=lambda d: (1 - 3 / d) ** 0.5,
@@ -45,8 +47,12 @@ SIMPLE = {
         eta=lambda d: 0.75**0.5,
         variance=lambda d: 0,
     ),
-    "sign": Case(
+    "sign": Case(  # 12 digits, five in a byte; ⌈12 log₂ 3⌉ = 20
         make=lambda: sign(),
+        bits=Bits(24, 24, 20),
+    ),
+    "scaled_sign": Case(
+        make=lambda: scaled_sign(),
         bits=Bits(44, 48, 44),
         alpha=lambda d: 1 / d,
         eta=lambda d: (1 - 1 / d) ** 0.5,
@@ -54,6 +60,7 @@ SIMPLE = {
     ),
     "rand_k": Case(
         make=lambda: rand_k(3),
+        smallest=(3,),
         bits=THREE_OF_TWELVE,
         omega=lambda d: d / 3 - 1,
         random=True,
@@ -67,6 +74,7 @@ SIMPLE = {
     ),
     "scaled_rand_k": Case(
         make=lambda: wrap.scaled(rand_k(3)),
+        smallest=(3,),
         bits=THREE_OF_TWELVE,
         alpha=lambda d: 3 / d,
         eta=lambda d: 1 - 3 / d,
@@ -83,6 +91,7 @@ SIMPLE = {
     ),
     "rand_seq_k": Case(
         make=lambda: rand_seq_k(3),
+        smallest=(3,),
         bits=Bits(96, 96, 96),
         omega=lambda d: d / 3 - 1,
         random=True,

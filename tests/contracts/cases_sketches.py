@@ -16,8 +16,8 @@ def numbers(count):
 
 # The most square matrices of 4, 12 and 1000 entries are 2 × 2, 3 × 4 and 25 × 40; at
 # rank 1 the factors of the first are as long as itself, and it is sent as it is.
-KEPT_AT_RANK_1 = {4: 1, 12: 1 / 3, 1000: 1 / 25}
-KEPT_AT_RANK_2 = {4: 1, 12: 1, 1000: 2 / 25}
+KEPT_AT_RANK_1 = {1: 1, 4: 1, 12: 1 / 3, 1000: 1 / 25}
+KEPT_AT_RANK_2 = {1: 1, 4: 1, 12: 1, 1000: 2 / 25}
 
 
 CASES: dict[str, Case] = {

@@ -40,6 +40,7 @@ CASES: dict[str, Case] = {
     ),
     "comp": Case(  # 1 of 12: one float, one byte of index, ⌈log₂ 12⌉ = 4 bits of it
         make=lambda: comp(1, 3),
+        smallest=(3,),
         bits=Bits(values=32, wire=40, entropy=36),
         eta=lambda d: (1 - 3 / d) ** 0.5,
         variance=lambda d: 2,
@@ -47,6 +48,7 @@ CASES: dict[str, Case] = {
     ),
     "mix": Case(  # 3 of 12, ⌈log₂ 220⌉ = 8 bits for the subset
         make=lambda: mix(2, 1),
+        smallest=(3,),
         bits=Bits(values=96, wire=120, entropy=104),
         alpha=lambda d: 3 / d,
         eta=lambda d: (d - 3) / ((d - 2) * d) ** 0.5,

@@ -29,17 +29,18 @@ CASES: dict[str, Case] = {
     "block_top_k_uneven": Case(
         make=lambda: block_top_k(2, block_size=5),
         bits=Bits(192, 192 + 48, 192 + 8),
-        **biased(lambda d: 2 / min(d, 5)),
+        **biased(lambda d: min(1, 2 / min(d, 5))),
     ),
     # 1 of 3 blocks of 4.
     "block_norm_top": Case(
         make=lambda: block_norm_top(1, block_size=4),
         bits=Bits(128, 128 + 8, 128 + 2),
-        **biased(lambda d: 4 / d),
+        **biased(lambda d: min(1, 4 / d)),
     ),
     # 2 of 4 blocks of 3; ⌈log₂ 6⌉ = 3 bits for the pair.
     "block_norm_top_of_four": Case(
         make=lambda: block_norm_top(2, num_blocks=4),
+        smallest=(2,),
         bits=Bits(192, 192 + 16, 192 + 3),
         **biased(lambda d: 1 / 2),
     ),
@@ -65,6 +66,7 @@ CASES: dict[str, Case] = {
     # 2 of 12: 6.04 bits for the pair, 2 for how many.
     "top_lek": Case(
         make=lambda: top_lek(2),
+        smallest=(2,),
         bits=Bits(64, 64 + 16 + 8, 64 + 9),
         alpha=lambda d: 2 / d,
         eta=lambda d: (1 - 2 / d) ** 0.5,

@@ -1,7 +1,7 @@
 """What the tests know of a compressor."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from fedjax_opt.types import Bits, Compressor
 
@@ -11,7 +11,7 @@ class Case(NamedTuple):
 
     Attributes:
       make: () -> Compressor.
-      bits: of a message about 12 float32 numbers.
+      bits: of a message about float32 numbers, 12 unless `shape` says otherwise.
       omega: (d) -> the certified ω, or None.
       alpha: (d) -> the certified α, or None.
       eta, variance: (d) -> the certified bias and noise, or None.
@@ -20,6 +20,12 @@ class Case(NamedTuple):
       varies: does the length of a message vary with the data or a coin? Then `bits` is
         that of the longest, and `wire` counts what is filled.
       shared: is it drawn alike by all workers?
+      embed: (12 numbers) -> an array that the promises are about; of 0 one that is
+        kept.
+      shape: of the arrays, where they are not vectors.
+      smallest: of those that it takes: one number, or K of K.
+      sizes: (d, ...) at which certificates are compared.
+      rounding: how far one by one may be from all at once, relatively.
     """
 
     make: Callable[[], Compressor]
@@ -32,3 +38,8 @@ class Case(NamedTuple):
     absolute: Callable[[int], float] | None = None
     varies: bool = False
     shared: bool = False
+    embed: Callable[[Any], Any] = lambda x: x
+    shape: tuple[int, ...] = (3, 4)
+    smallest: tuple[int, ...] = ()
+    sizes: tuple[int, ...] = (4, 12, 1000)
+    rounding: float = 0.0
