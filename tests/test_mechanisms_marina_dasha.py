@@ -25,13 +25,9 @@ from fedjax_opt.compressors import identity, rand_k, top_k
 from fedjax_opt.compressors.perm_k import perm_k
 from fedjax_opt.mechanisms.coins import common_coin, uniform_subset
 from fedjax_opt.mechanisms.dasha import dasha
+from fedjax_opt.mechanisms.lazy import cbag_map, lag_map
 from fedjax_opt.mechanisms.marina import marina, pp_marina
-from fedjax_opt.mechanisms.three_point import (
-    cbag_map,
-    lag_map,
-    three_point,
-    v3_map,
-)
+from fedjax_opt.mechanisms.three_point import three_point, v3_map
 from fedjax_opt.methods.dasha_gd import dasha_gd
 from fedjax_opt.methods.dasha_mvr import dasha_mvr
 from fedjax_opt.methods.marina_gd import marina_gd

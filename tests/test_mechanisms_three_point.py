@@ -17,12 +17,10 @@ from fedjax_opt import estimators, events, keys, problems, run, timing
 from fedjax_opt.compressors import identity, rand_k, top_k, wrap
 from fedjax_opt.mechanisms import ef21
 from fedjax_opt.mechanisms.coins import common_coin, own_coin
+from fedjax_opt.mechanisms.lazy import cbag_map, clag_map, lag_map
 from fedjax_opt.mechanisms.marina import marina
 from fedjax_opt.mechanisms.three_point import (
-    cbag_map,
-    clag_map,
     ef21_map,
-    lag_map,
     three_point,
     v1_map,
     v2_map,

@@ -86,8 +86,8 @@ def run(
       compute_time: of `fo.timing`; by default every gradient takes one second.
       link: of `fo.timing`; by default messages take no time. The clock runs before the
         numbers, so that a message whose length depends on a coin or on the data always
-        takes as long as the longest that it may be, also where it is not sent; `bits_up`
-        and `bits_down` count what is.
+        takes as long as the longest that it may be, also where it is not sent;
+        `bits_up` and `bits_down` count what is.
       num_updates, until: when to stop: server updates, simulated seconds (inclusive);
         at least one of them.
       record_every: updates between rows of the trace.

@@ -7,9 +7,9 @@ from ..compressors.wrap import per_leaf
 from ..keys import for_leaf, public
 from ..static import memoised
 from ..types import Compressor, Mechanism, Roles, Tree, TreeCompressor
+from .alternatives import NOTHING
 from .coins import either, uniform_subset
 from .shifts import first_or_zero, shift_step_for
-from .three_point import NOTHING
 
 
 class CofigParts(NamedTuple):

@@ -6,10 +6,10 @@ from .. import checks, tree
 from ..compressors.wrap import per_leaf
 from ..static import memoised
 from ..types import Compressor, Mechanism, TreeCompressor
+from .alternatives import Full
 from .coins import common_coin
 from .dasha import DashaState, dasha
 from .marina import marina
-from .three_point import Full
 
 
 @memoised

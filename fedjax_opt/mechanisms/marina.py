@@ -7,9 +7,9 @@ from ..compressors.payload import wire_bits
 from ..compressors.wrap import per_leaf
 from ..static import memoised
 from ..types import Bits, Compressor, Mechanism, Roles, TreeCompressor
+from .alternatives import NOTHING, Full
 from .coins import common_coin, either, uniform_subset
 from .shifts import first_or_zero
-from .three_point import NOTHING, Full
 
 
 @memoised

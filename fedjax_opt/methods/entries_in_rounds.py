@@ -1,7 +1,7 @@
 """The methods that go in rounds: who sends what. One entry per method."""
 
 from ..compressors import rand_k, top_k
-from ..mechanisms.three_point import lag_map
+from ..mechanisms.lazy import lag_map
 from ..transforms.proximal import soft_threshold
 from .adacgd_gd import adacgd_gd
 from .cbag_gd import cbag_gd

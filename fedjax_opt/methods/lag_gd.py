@@ -4,7 +4,8 @@ import optax
 from jax.tree_util import Partial
 
 from .. import estimators, events
-from ..mechanisms.three_point import lag_map, three_point
+from ..mechanisms.lazy import lag_map
+from ..mechanisms.three_point import three_point
 from ..static import checked
 from ..types import Method
 
