@@ -39,12 +39,19 @@ def fixed_shift(compressor: Compressor | TreeCompressor, *, shifts: Tree) -> Mec
 
     def worker(keys, grad, state):
         _check_rows(shifts, keys.num_workers)
-        return c.encode(keys, tree.sub(grad, tree.row(shifts, keys.worker))), state
+        missing = tree.sub(grad, tree.row(shifts, keys.worker))
+        return c.encode(keys, _in_dtype_of(grad, missing)), state
 
     def server(keys, aggregate, mask, state):
-        return tree.add(tree.mean_over_workers(shifts), aggregate), state
+        estimate = tree.add(tree.mean_over_workers(shifts), aggregate)
+        return _in_dtype_of(aggregate, estimate), state
 
     return Mechanism(init, worker, c.decode, server, c.bits, c.add, linear=True)
+
+
+def _in_dtype_of(like: Tree, a: Tree) -> Tree:
+    """Shifts may have more digits than gradients, but not give them theirs."""
+    return jax.tree.map(lambda x, y: y.astype(x.dtype), like, a)
 
 
 def _check_rows(shifts: Tree, num_workers: int) -> None:
