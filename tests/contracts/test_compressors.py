@@ -38,7 +38,6 @@ GAUSSIAN = np.random.default_rng(0).standard_normal(D)
 VECTORS = {
     "equal": np.full(D, 4 / 3),  # the worst case of natural compression
     "spike": np.where(np.arange(D) == 7, 5.0, 0.0),
-    "alternating": 3.0 * (-1.0) ** np.arange(D),
     "ties": np.resize([1.0, -2.0, 2.0, 0.0, 2.0], D),
     "geometric": 0.6 ** np.arange(D),
     "half zero": GAUSSIAN * (np.arange(D) % 2),
