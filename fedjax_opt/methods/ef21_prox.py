@@ -16,8 +16,8 @@ def ef21_prox(
         gᵢ ← gᵢ + C(∇fᵢ(x^k) − gᵢ),   x^{k+1} = prox(x^k − γ (1/n) Σᵢ gᵢ, γ)
 
     For heterogeneous data, in synchronous rounds. n + 1 vectors are kept besides the
-    model. The loss of a trace is f, without R. The bound of the paper on γ is not
-    recorded here: begin with that of EF21 and tune.
+    model. The loss of a trace is f, without R. `fo.theory.ef21_step_size` prescribes
+    γ for convex R (derived; see `fo.theory.ef21_lyapunov`).
 
     Args:
       step_size: γ.

@@ -102,7 +102,7 @@ def ef21_step_size(
 
     The nonconvex form also holds with (1/n) Σᵢ Lᵢ, which is smaller, in place of L̂;
     its Lyapunov function then weighs worker i by 1/Lᵢ (arXiv:2402.10774; derived,
-    checked). The rates for L̂ are in `ef21_lyapunov`.
+    checked). The rates for L̂ are in `ef21_lyapunov`, for EF21-Prox as well.
 
     Args:
       smoothness: L.

@@ -47,6 +47,12 @@ def ef21_lyapunov(step_size, alpha, *, strong_convexity=None) -> Lyapunov:
         nonconvex:     Ψ = f(x) + (γ/(2θ)) G,        E Ψ⁺ <= Ψ − (γ/2) |∇f(x)|²
         μ-PŁ:          Ψ = f(x) − f* + (γ/θ) G,      E Ψ⁺ <= (1 − γμ) Ψ
 
+    Both hold for EF21-Prox with a convex R, and F = f + R in place of f: the first with
+    (x − prox(x − γ∇f(x), γ))/γ in place of ∇f(x), the second for μ-strongly convex f
+    (derived, checked). Proof: the inequalities that define the proximal points of g
+    and of ∇f(x) add up to F(x⁺) <= F(x) + (γ/2) |g − ∇f(x)|² − (1/(2γ) − L/2)
+    |x⁺ − x|² less the gain, as they do for R = 0.
+
     Args:
       step_size: γ, at most `ef21_step_size` of the same class.
       alpha: of the compressor.
