@@ -29,7 +29,7 @@ TERMS = {"l1": (l1, l1_prox), "box": (box, box_prox)}
 
 
 def bent(kind, seed, by):
-    """A problem whose Hessians are less by `by` times the identity, with its constants."""
+    """A problem whose Hessians are less by `by` times the identity."""
     problem = FiniteSums(seed, N, 1, D, kind)
     problem.hessians = problem.hessians - by * np.eye(D)
     problem.mean = problem.hessians.mean(0)

@@ -15,8 +15,10 @@ from .asynchronous import rennala as rennala
 from .asynchronous import rennala_half_step as rennala_half_step
 from .asynchronous import ringmaster as ringmaster
 from .asynchronous import sgd as sgd
+from .clipping import ClippedShiftParameters as ClippedShiftParameters
 from .clipping import PressClip21Parameters as PressClip21Parameters
 from .clipping import clip21_active_rounds as clip21_active_rounds
+from .clipping import dprox_clipped_shift as dprox_clipped_shift
 from .clipping import norm_ec_bound as norm_ec_bound
 from .clipping import norm_ec_step_size as norm_ec_step_size
 from .clipping import press_clip21 as press_clip21
