@@ -20,10 +20,10 @@ def dprox_clipped_shift(
     Experimental: the schedules of γ, τ and ν of the paper are not recorded here, and
     these are constants. `fo.theory.dprox_clipped_shift` prescribes γ for full gradients
     and convex functions (derived); with noise, tune. For heterogeneous data, in
-    synchronous rounds; shifts start at 0. At a solution of a composite or distributed problem no ∇fᵢ need be 0: without
-    shifts (ν = 0) clipping is biased there even without noise. n + 1 vectors are kept
-    besides the model. τ = ∞ is SGD with a proximal step; ν = 1 without one and with
-    full gradients is `clip21_gd`.
+    synchronous rounds; shifts start at 0. At a solution of a composite or distributed
+    problem no ∇fᵢ need be 0: without shifts (ν = 0) clipping is biased there even
+    without noise. n + 1 vectors are kept besides the model. τ = ∞ is SGD with a
+    proximal step; ν = 1 without one and with full gradients is `clip21_gd`.
 
     Args:
       step_size: γ.

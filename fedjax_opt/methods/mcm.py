@@ -24,14 +24,13 @@ def mcm(
     For heterogeneous data, in synchronous rounds; shifts start at 0, w⁰ = H⁰ = x⁰.
     Workers see w, whose errors never enter x; the trace measures at x. n + 3 vectors
     are kept besides the model. A broadcast counts once. In `ef21_p_diana` C is biased
-    and b = 1.
+    and b = 1. `fo.theory.mcm` prescribes γ, a and b (derived).
 
     Args:
       step_size: γ.
       compressor: Q of the workers, unbiased.
       model_compressor: C of the server, unbiased, with ω; identity gives DIANA.
-      memory_step: b, in [0, 1]. The paper's bound is of the order 1/(8ω); its constant
-        is not recorded here: tune.
+      memory_step: b, in [0, 1]. The paper's bound is of the order 1/(8ω).
       shift_step: a; 0 sends gradients without shifts.
 
     Reference: Philippenko, Dieuleveut (2021). arXiv:2102.12528.

@@ -160,6 +160,10 @@ from .page_sampling import page_lyapunov as page_lyapunov
 from .page_sampling import page_step_size as page_step_size
 from .page_sampling import uniform_sampling as uniform_sampling
 from .page_sampling import weighted_smoothness as weighted_smoothness
+from .preserved_model import MCMLyapunov as MCMLyapunov
+from .preserved_model import MCMParameters as MCMParameters
+from .preserved_model import mcm as mcm
+from .preserved_model import mcm_lyapunov as mcm_lyapunov
 from .rates import EF21Constants as EF21Constants
 from .rates import Lyapunov as Lyapunov
 from .rates import diana_lyapunov as diana_lyapunov
