@@ -15,7 +15,8 @@ def norm_ef21_gd(*, step_size, compressor: Compressor | TreeCompressor) -> Metho
 
     For heterogeneous data, in synchronous rounds; made for (L₀, L₁)-smooth functions.
     The first message is C(∇fᵢ(x⁰)); g = 0 makes no step. n + 1 vectors are kept
-    besides the model. The theory of K + 1 rounds has γ = γ₀/√(K+1) with any γ₀ > 0.
+    besides the model. The theory of K + 1 rounds has γ = γ₀/√(K+1) with any γ₀ > 0;
+    the best for L-smooth functions is `fo.theory.norm_ef21_step_size` (derived).
 
     Args:
       step_size: γ, the length of a step.

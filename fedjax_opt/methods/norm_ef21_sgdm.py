@@ -20,9 +20,9 @@ def norm_ef21_sgdm(
     For heterogeneous data, in synchronous rounds; made for (L₀, L₁)-smooth functions.
     vᵢ starts at the first gradient, the first message is C(vᵢ); g = 0 makes no step.
     2n + 1 vectors are kept besides the model. The theory of K + 1 rounds has
-    1 − β of order (K+1)^{−1/2} and γ = γ₀ (K+1)^{−3/4}; how large γ₀ may be, which
-    depends on L₁ and α, is not recorded here. β = 0 with full gradients is
-    `norm_ef21_gd`.
+    1 − β of order (K+1)^{−1/2} and γ = γ₀ (K+1)^{−3/4}, with γ₀ limited by L₁ and α.
+    `fo.theory.norm_ef21_step_size` prescribes γ for L-smooth functions (derived).
+    β = 0 with full gradients is `norm_ef21_gd`.
 
     Args:
       step_size: γ, the length of a step.

@@ -153,6 +153,8 @@ from .mindflayer import mindflayer as mindflayer
 from .mindflayer import mindflayer_allocation as mindflayer_allocation
 from .mindflayer import mindflayer_times as mindflayer_times
 from .mindflayer import vecna_weights as vecna_weights
+from .normalized import norm_ef21_bound as norm_ef21_bound
+from .normalized import norm_ef21_step_size as norm_ef21_step_size
 from .page_sampling import Sampling as Sampling
 from .page_sampling import importance_sampling as importance_sampling
 from .page_sampling import independent_sampling as independent_sampling
