@@ -22,7 +22,8 @@ def clip21_sgd2m(
     SGD; b = 1, β = 0 with full gradients is `clip21_gd`.
 
     Args:
-      step_size: γ. That of the paper is not recorded here: tune.
+      step_size: γ. `fo.theory.clip21_sgd2m` prescribes one for full gradients without
+        noise (derived); with noise, tune.
       threshold: τ, in units of the gradient.
       momentum: β, the weight of the old momentum; 1 minus that of the paper.
       estimate_step: b, in (0, 1].

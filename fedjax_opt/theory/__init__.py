@@ -15,6 +15,11 @@ from .asynchronous import rennala as rennala
 from .asynchronous import rennala_half_step as rennala_half_step
 from .asynchronous import ringmaster as ringmaster
 from .asynchronous import sgd as sgd
+from .clipped_momentum import Clip21SGD2MParameters as Clip21SGD2MParameters
+from .clipped_momentum import Clip21SGD2MWeights as Clip21SGD2MWeights
+from .clipped_momentum import clip21_sgd2m as clip21_sgd2m
+from .clipped_momentum import clip21_sgd2m_lyapunov as clip21_sgd2m_lyapunov
+from .clipped_momentum import clip21_sgd2m_step_size as clip21_sgd2m_step_size
 from .clipping import ClippedShiftParameters as ClippedShiftParameters
 from .clipping import PressClip21Parameters as PressClip21Parameters
 from .clipping import clip21_active_rounds as clip21_active_rounds
