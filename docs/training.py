@@ -25,6 +25,7 @@ from optax.contrib import MuonDimensionNumbers, muon
 
 import fedjax_opt as fo
 from fedjax_opt.experiment import plot
+from fedjax_opt.needs import OF_ONE_SAMPLE
 
 GRADIENTS, BATCH, RECORDS, TRAIN = 600, 32, 12, 1500
 STEP_SIZES = 2.0 ** np.arange(-9, 3)
@@ -166,14 +167,14 @@ def batches(seed: int, updates: int, num_rows: int):
 
 
 def gradients_per_update(make, rows) -> int:
-    """One, and one more for whatever a part of the optimizer asks for."""
+    """One, and one more for each input that takes another; the loss is free."""
     optimizer, oracle = fo.estimators.value_and_grads(loss, make(0.1, 1))
 
     def asked_for():
         params = first_params(0)
         return oracle(params, optimizer.init(params), rows)[2]
 
-    return 1 + len(jax.eval_shape(asked_for))
+    return 1 + len(OF_ONE_SAMPLE.intersection(jax.eval_shape(asked_for)))
 
 
 def trained(make, records: int, data, step_size, params, rows):
