@@ -15,6 +15,8 @@ hypothesis.settings.load_profile("default")
 
 def pytest_configure(config):
     """Programs compiled once are kept for all workers, and for the next run."""
+    if not config.pluginmanager.hasplugin("cacheprovider"):
+        return
     folder = config.cache.mkdir("compiled")
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
